@@ -1,0 +1,1 @@
+"""Auricle: the audio systems of fourteen papers, end to end, behind one command and one API."""

@@ -1,0 +1,1 @@
+"""Manifests, the embedded corpus and spoofed speech."""

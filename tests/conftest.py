@@ -1,0 +1,1 @@
+"""Tests never leave the machine: only loopback and unix sockets, in this process and in its children."""
