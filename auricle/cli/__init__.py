@@ -1,1 +1,1 @@
-"""TBD"""
+"""The command line: one small file per verb, no logic."""

@@ -1,0 +1,44 @@
+# Everything runs in a .venv inside the checkout; `make setup` makes it, the other targets depend on it.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+# Where PyTorch's CPU build comes from, for people whose default index serves CUDA builds:
+#   make setup TORCH_INDEX=https://download.pytorch.org/whl/cpu
+TORCH_INDEX ?=
+WORKERS ?= 2
+
+.PHONY: setup demo test test-slow lint bench claims clean
+
+setup: $(VENV)/.ready
+
+$(VENV)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+demo: setup
+	$(BIN)/auricle run mambo --run runs/mambo
+	@echo "open runs/mambo/report.html; then try: $(BIN)/auricle infer mambo --run runs/mambo YOUR.wav"
+
+# One thread a process: two test processes on two cores would otherwise fight for them.
+test: setup
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
+
+test-slow: setup
+	$(BIN)/python -m pytest -m 'slow or browser' $(ARGS)
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: setup
+	for script in benchmarks/*.py; do $(BIN)/python $$script --quick || exit 1; done
+
+claims: setup
+	$(BIN)/python -m pytest -m claims $(ARGS)
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -1,0 +1,50 @@
+"""`auricle evaluate`: on a run's own test split, on a manifest, or on score and key files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from auricle.cli import options
+
+
+def evaluate(
+    system: options.System,
+    run: options.Run = None,
+    manifest: Annotated[
+        Path | None, typer.Option(help="Measure on this labelled manifest instead of the run's own test split.")
+    ] = None,
+    scores: Annotated[Path | None, typer.Option(help="File of scores, `trial score` a line; needs --key.")] = None,
+    key: Annotated[
+        Path | None, typer.Option(help="File that says which trial is bona fide and which is spoof.")
+    ] = None,
+) -> None:
+    """Measure a trained run, or any detector by its score file.
+
+    Examples:
+
+      auricle evaluate mambo
+
+      auricle evaluate mambo --run runs/mambo --manifest mine.jsonl
+
+      auricle evaluate mambo --scores scores.txt --key trial_metadata.txt
+    """
+    from auricle.core.errors import ConfigError
+    from auricle.report.text import print_table
+    from auricle.systems import pipeline
+    from auricle.systems import system as find
+
+    if (scores is None) != (key is None):
+        raise ConfigError("--scores and --key go together")
+    if scores is not None and (manifest is not None or run is not None):
+        raise ConfigError("--scores and --key need no run: give either them, or --run with or without --manifest")
+    if scores is not None and key is not None:
+        print_table(find(system).evaluate_scores(scores, key))
+        return
+    cfg, folder = pipeline.open_existing(system, run or Path("runs") / system)
+    if manifest is not None:
+        print_table(find(system).evaluate_manifest(cfg, folder, manifest))
+    else:
+        print_table(pipeline.evaluate(find(system), cfg, folder))

@@ -1,0 +1,57 @@
+"""`auricle list`, `show` and `config`: look before you run."""
+
+from __future__ import annotations
+
+import typer
+
+from auricle.cli import options
+
+
+def list_systems() -> None:
+    """List the fourteen systems and say which work in this version.
+
+    Example:
+
+      auricle list
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    from auricle.core.names import PAPERS
+
+    table = Table("system", "paper", "arXiv", "works", "answers")
+    for row in PAPERS:
+        table.add_row(row.system, row.title, row.arxiv, "yes" if row.works else "planned", row.answers)
+    Console().print(table)
+
+
+def show(system: options.System) -> None:
+    """Print the card of a system: what it does, its data, results and limits.
+
+    Example:
+
+      auricle show mambo
+    """
+    import importlib.resources
+
+    from auricle.core.errors import ConfigError
+    from auricle.core.names import paper
+
+    if not paper(system).works:
+        raise ConfigError(f"'{system}' is planned and has no card yet")
+    card = importlib.resources.files("auricle.systems") / system / "README.md"
+    typer.echo(card.read_text(encoding="utf-8"))
+
+
+def config(system: options.System, settings: options.Settings = None, preset: options.Preset = None) -> None:
+    """Print a preset's settings as JSON, with your own applied and checked.
+
+    Examples:
+
+      auricle config mambo
+
+      auricle config mambo --preset paper model.mixer=gdn
+    """
+    from auricle.systems.pipeline import resolve
+
+    typer.echo(resolve(system, preset or "laptop", None, settings or []).model_dump_json(indent=2))

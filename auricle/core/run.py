@@ -1,0 +1,154 @@
+"""The run folder: everything a run reads back, under names that never change.
+
+config.json  environment.json  manifests/  checkpoints/  metrics.jsonl  scores/  report.json  report.html
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from auricle.core.config import Config
+from auricle.core.errors import CheckpointError, ConfigError, DataError
+from auricle.core.files import read_json, write_json
+
+# The packages whose version can change a number.
+TRACED = ("auricle", "torch", "numpy", "scipy", "soundfile", "soxr", "lhotse", "accelerate", "scikit-learn")
+OURS = ("config.json", "environment.json", "stages.json", "metrics.jsonl", "report.json", "report.html")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A folder that holds one run of one system."""
+
+    path: Path
+
+    @property
+    def manifests(self) -> Path:
+        """Where `prepare` writes."""
+        return self.path / "manifests"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where `train` writes."""
+        return self.path / "checkpoints"
+
+    @property
+    def scores(self) -> Path:
+        """Where `evaluate` writes one row per item."""
+        return self.path / "scores"
+
+    def saved_config(self) -> dict[str, Any]:
+        """Read ``config.json``: system, preset, version and the resolved config.
+
+        Raises:
+            CheckpointError: the folder is not a run, or its config is damaged.
+        """
+        file = self.path / "config.json"
+        if not file.is_file():
+            raise CheckpointError(f"{self.path} is not a run folder: it has no config.json; make one with auricle run")
+        try:
+            saved = read_json(file)
+        except DataError as error:
+            raise CheckpointError(str(error)) from None
+        if not isinstance(saved, dict) or not {"system", "preset", "config"} <= saved.keys():
+            raise CheckpointError(f"{file} is not the config of a run: it needs system, preset and config")
+        return saved
+
+    def done(self, stage: str) -> bool:
+        """Say whether a stage has been completed in this folder."""
+        file = self.path / "stages.json"
+        return file.is_file() and stage in read_json(file)
+
+    def mark(self, stage: str, **facts: Any) -> None:
+        """Record that a stage is complete, with facts about it such as counts and seconds."""
+        file = self.path / "stages.json"
+        stages = read_json(file) if file.is_file() else {}
+        write_json(file, {**stages, stage: facts})
+
+    def facts(self, stage: str) -> dict[str, Any]:
+        """Read what `mark` recorded for a completed stage; empty when it is not complete."""
+        file = self.path / "stages.json"
+        return dict(read_json(file).get(stage, {})) if file.is_file() else {}
+
+
+def open_run(path: str | Path, system: str, preset: str, config: Config, *, overwrite: bool = False) -> RunFolder:
+    """Make a run folder, or go on with the one that is there.
+
+    The same config resumes. Another config in the same folder is refused, unless `overwrite` clears what
+    the earlier run wrote (and nothing else that lies in the folder).
+
+    Raises:
+        ConfigError: the folder holds another config, another system, or files that are no run.
+    """
+    run = RunFolder(Path(path))
+    wanted = {"system": system, "preset": preset, "config": config.model_dump(mode="json")}
+    if run.path.exists() and not run.path.is_dir():
+        raise ConfigError(f"--run {run.path} is a file; give the name of a folder")
+    if (run.path / "config.json").exists():
+        saved = run.saved_config()
+        if all(saved[key] == wanted[key] for key in wanted):
+            return run
+        if not overwrite:
+            raise ConfigError(
+                f"{run.path} holds a run with another config ({_difference(saved, wanted)}); "
+                f"give another --run, the same settings to go on with it, or --overwrite to replace it"
+            )
+        clear(run)
+    elif run.path.exists() and any(run.path.iterdir()):
+        raise ConfigError(f"{run.path} has files in it but no config.json; give an empty or new folder as --run")
+    write_json(run.path / "config.json", {**wanted, "version": importlib.metadata.version("auricle")})
+    write_json(run.path / "environment.json", environment())
+    return run
+
+
+def clear(run: RunFolder) -> None:
+    """Remove what a run wrote, and nothing else."""
+    for name in OURS:
+        (run.path / name).unlink(missing_ok=True)
+    for folder in (run.manifests, run.checkpoints, run.scores, run.path / "cache"):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def environment() -> dict[str, Any]:
+    """Describe what a number may depend on: Python, platform, processor, package versions."""
+    versions = {}
+    for package in TRACED:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            versions[package] = "not installed"
+    return {
+        "python": sys.version.split()[0],
+        "platform": platform.platform(),
+        "machine": platform.machine(),
+        "cpus": os.cpu_count(),
+        "packages": versions,
+    }
+
+
+def _difference(saved: dict[str, Any], wanted: dict[str, Any]) -> str:
+    """Name up to three settings in which two configs differ."""
+    old, new = _flat(saved), _flat(wanted)
+    changed = [
+        f"{key.removeprefix('config.')}: there {old.get(key)!r}, asked {new.get(key)!r}"
+        for key in sorted(old.keys() | new.keys())
+        if key != "version" and old.get(key) != new.get(key)
+    ]
+    more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
+    return "; ".join(changed[:3]) + more
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(value, dict):
+        return {prefix: value}
+    flat: dict[str, Any] = {}
+    for key, inner in value.items():
+        flat |= _flat(inner, f"{prefix}.{key}" if prefix else str(key))
+    return flat

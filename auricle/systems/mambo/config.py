@@ -1,0 +1,168 @@
+"""Settings of `mambo`. FOUND values are the paper's or its released code's; the others say why they were chosen."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from auricle.core.config import Config
+
+Topology = Literal["mambo1", "mambo2", "mambo3", "mambo4", "transformer"]
+Mixer = Literal["mamba", "mamba2", "hydra", "gdn", "bimamba_add", "bimamba_concat", "bimamba2_add", "bimamba2_concat"]
+
+
+class ModelConfig(Config):
+    """The network. None means the mixer's published default."""
+
+    topology: Topology = "mambo3"
+    mixer: Mixer = "hydra"
+    n: int = Field(3, ge=1, le=8)  # SSM blocks in a row; the paper's N
+    layers: int = Field(5, ge=1, le=48)  # repeated units; the paper's L, 5 in the released command
+    d_model: int = Field(128, ge=8)
+    ffn_hidden: int | None = Field(None, ge=1)  # int(8 * d_model / 3) = 341 in the released code
+    heads: int = Field(4, ge=1)
+    dropout: float = Field(0.1, ge=0, lt=1)
+    d_state: int | None = Field(None, ge=1)  # 16 for Mamba, 64 for Mamba2 and Hydra
+    head_dim: int | None = Field(None, ge=1)  # 64 for Mamba2 and Hydra (the config's 32 is never passed on)
+    pool_hidden: int | None = Field(None, ge=1)  # as ffn_hidden
+    frontend: Literal["lfcc", "logmel", "ssl"] = "ssl"
+    frontend_dim: int = Field(1024, ge=1)  # coefficients or bands of a frame; 1024 for XLS-R
+
+
+class DataConfig(Config):
+    """Real clips, the spoofs made of them, and the chain that both go through."""
+
+    source: str = "embedded"  # "embedded", or the path of a manifest with labels of its own
+    split: int = Field(0, ge=0)  # which voices train, tune and test; another number is another draw
+    seed: int = 0  # draws of the data; kept apart from the run's seed, so that seeds share one test set
+    rate_hz: int = Field(16000, ge=8000)
+    segment_s: float = Field(2.0, gt=0.2)  # what the network sees at once; shorter clips are tiled
+    min_clip_s: float = Field(1.0, ge=0.2)
+    max_clip_s: float = Field(3.0, ge=0.5)
+    clips_per_voice: int = Field(40, ge=2)
+    seen: tuple[str, ...] = ("world", "world_conversion", "griffin_lim", "lpc_pulse")
+    unseen: tuple[str, ...] = ("lpc_noise", "psola", "formant", "phase_vocoder", "hibari")
+    spoofs_per_clip: int = Field(2, ge=1)  # seen families drawn for each training and dev clip
+    test_share: float = Field(0.5, gt=0, le=1)  # share of the test clips that each family re-synthesises
+    band_hz: float = Field(3800.0, ge=1000)  # the sources end between 4 and 8 kHz; above this nobody looks
+    channels: tuple[str, ...] = ("none", "mu_law", "a_law", "g722", "mp3", "opus")
+    foreign_channels: tuple[str, ...] = ("gsm", "vorbis")  # for the second leak check only
+    workers: int = Field(0, ge=0)  # processes that build clips; 0 is one a core
+
+    @model_validator(mode="after")
+    def _families_are_apart(self) -> DataConfig:
+        both = sorted(set(self.seen) & set(self.unseen))
+        if both:
+            raise ValueError(f"families both seen and unseen: {', '.join(both)}")
+        if self.min_clip_s > self.max_clip_s:
+            raise ValueError(f"min_clip_s {self.min_clip_s} is above max_clip_s {self.max_clip_s}")
+        return self
+
+
+class TrainConfig(Config):
+    """The recipe. Defaults are the released one's."""
+
+    loss: Literal["focal", "wce"] = "focal"
+    alpha_spoof: float = Field(0.1, gt=0)  # class weights, spoof and bona fide
+    alpha_bonafide: float = Field(0.9, gt=0)
+    gamma: float = Field(2.0, ge=0)  # of the focal loss
+    lr: float = Field(1e-5, gt=0)
+    betas: tuple[float, float] = (0.9, 0.95)
+    weight_decay: float = Field(0.05, ge=0)  # ours spares A_log, dt bias, D, norms and biases; the release does not
+    warmup_fraction: float = Field(0.1, ge=0, le=1)
+    final_lr_fraction: float = Field(0.1, ge=0, le=1)
+    batch: int = Field(32, ge=2)  # clips; half of them real, each with a fake of the same utterance
+    max_steps: int = Field(15_860, ge=1)  # 20 epochs of 25,380 clips at batch 32
+    eval_every: int = Field(793, ge=1)  # one epoch
+    patience: int | None = Field(7, ge=1)  # evaluations without a lower dev loss
+    keep_best: int = Field(5, ge=1)  # checkpoints of lowest dev loss
+    save_every: int = Field(793, ge=1)
+    accumulate: int = Field(1, ge=1)
+    clip_norm: float = Field(1.0, gt=0)  # UNKNOWN in the paper; 1.0 is the usual choice
+    mixed_precision: Literal["no", "bf16"] = "bf16"
+    splice: float = Field(0.0, ge=0, le=1)  # share of the fakes that are pasted into their real clip in part
+    frame_weight: float = Field(0.0, ge=0)  # weight of the frame loss, which needs the splices' truth
+    tensorboard: bool = False
+
+
+class EvalConfig(Config):
+    """What is measured and how."""
+
+    average: int = Field(1, ge=1)  # average the weights of the k best checkpoints; the paper scores each alone
+    batch: int = Field(64, ge=1)
+    bootstrap: int = Field(1000, ge=10)  # speaker-bootstrap replicates
+    controls: bool = True  # baselines, leak checks and leave-one-source-out beside the result
+    control_steps: int = Field(120, ge=1)  # training steps of each control detector
+
+
+class MamboConfig(Config):
+    """Everything that decides a run."""
+
+    seed: int = 0
+    model: ModelConfig = ModelConfig()
+    data: DataConfig = DataConfig()
+    train: TrainConfig = TrainConfig()
+    eval: EvalConfig = EvalConfig()
+
+
+def paper() -> MamboConfig:
+    """MamBo-3-Hydra-N3 with L = 5 on XLS-R 300M: the published sizes and recipe (released code)."""
+    return MamboConfig(
+        seed=114514,  # the only seed of the release
+        data=DataConfig(segment_s=4.175, max_clip_s=4.175, channels=("none",)),  # 66,800 samples at 16 kHz
+        eval=EvalConfig(controls=False),
+    )
+
+
+def laptop() -> MamboConfig:
+    """A MamBo-3-Hydra on log filter banks that trains in about two minutes on two cores."""
+    return MamboConfig(
+        model=ModelConfig(
+            topology="mambo3",
+            mixer="hydra",
+            n=1,
+            layers=2,
+            d_model=64,
+            d_state=32,  # halved with the width
+            head_dim=32,
+            frontend="lfcc",
+            frontend_dim=60,
+        ),
+        train=TrainConfig(
+            loss="wce",
+            alpha_spoof=0.5,  # batches are balanced
+            alpha_bonafide=0.5,
+            lr=2e-3,  # small network from scratch, not a fine-tuned encoder
+            max_steps=500,
+            eval_every=50,
+            patience=None,
+            keep_best=3,
+            save_every=50,
+            mixed_precision="no",
+            splice=0.25,
+            frame_weight=0.3,
+        ),
+        eval=EvalConfig(average=3),
+    )
+
+
+def smoke() -> MamboConfig:
+    """The same path in seconds: fewer voices' clips, two families, fifty small steps."""
+    base = laptop()
+    return MamboConfig(
+        model=base.model.model_copy(update={"d_model": 32, "layers": 1, "d_state": 16, "head_dim": 16}),
+        data=DataConfig(
+            clips_per_voice=4,
+            max_clip_s=1.5,
+            seen=("griffin_lim", "lpc_pulse"),
+            unseen=("lpc_noise",),
+            spoofs_per_clip=1,
+            test_share=1.0,
+        ),
+        train=base.train.model_copy(update={"max_steps": 50, "eval_every": 25, "save_every": 25, "batch": 16}),
+        eval=EvalConfig(average=1, bootstrap=100, control_steps=10),
+    )
+
+
+PRESETS = {"smoke": smoke, "laptop": laptop, "paper": paper}

@@ -1,0 +1,149 @@
+"""From a command's arguments to a finished run: the verbs in order, seeds, and the pooled report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from auricle.core.config import Config, override
+from auricle.core.errors import ConfigError
+from auricle.core.names import PRESETS
+from auricle.core.report import Report, pool
+from auricle.core.run import RunFolder, open_run
+from auricle.systems import System, system
+
+
+def resolve(name: str, preset: str, data: str | None = None, settings: Sequence[str] = ()) -> Config:
+    """Give the config of a preset with a data source and ``key=value`` settings applied.
+
+    Raises:
+        ConfigError: unknown system, preset or setting.
+    """
+    if preset not in PRESETS:
+        raise ConfigError(f"there is no preset '{preset}'; presets: {', '.join(PRESETS)}")
+    chosen = [f"data.source={data}"] if data else []
+    return override(system(name).config(preset), [*chosen, *settings])
+
+
+def open_with(
+    name: str,
+    preset: str | None,
+    folder: str | Path | None,
+    data: str | None = None,
+    settings: Sequence[str] = (),
+    overwrite: bool = False,
+) -> tuple[System, Any, RunFolder]:
+    """Open a run folder for one verb. Without a preset, data or settings an existing folder's own config holds.
+
+    Raises:
+        ConfigError: see `resolve` and `auricle.core.run.open_run`.
+    """
+    path = Path(folder or Path("runs") / name)
+    module = system(name)
+    if preset is None and not data and not settings and not overwrite and (path / "config.json").exists():
+        cfg, run = open_existing(name, path)
+        return module, cfg, run
+    cfg = resolve(name, preset or "laptop", data, settings)
+    return module, cfg, open_run(path, name, preset or "laptop", cfg, overwrite=overwrite)
+
+
+def open_existing(name: str, folder: str | Path) -> tuple[Any, RunFolder]:
+    """Open a run folder that is there and belongs to the system.
+
+    Raises:
+        CheckpointError: not a run folder.
+        ConfigError: a run of another system, or a config this version cannot read.
+    """
+    run = RunFolder(Path(folder))
+    saved = run.saved_config()
+    if saved["system"] != name:
+        raise ConfigError(f"{folder} is a run of '{saved['system']}', not of '{name}'")
+    return system(name).parse_config(saved["config"]), run
+
+
+def run_all(
+    name: str,
+    preset: str = "laptop",
+    folder: str | Path | None = None,
+    data: str | None = None,
+    settings: Sequence[str] = (),
+    seeds: int = 1,
+    overwrite: bool = False,
+) -> Report:
+    """Prepare, train and evaluate; with several seeds, once a seed, and pool the reports.
+
+    A finished stage is not done again. With `seeds` above one the runs lie in ``seed-0 ... seed-K-1``,
+    they share the prepared data, and ``report.json`` of the folder above is the pooled one.
+
+    Raises:
+        ConfigError: fewer than one seed, or as `open_with`.
+    """
+    if seeds < 1:
+        raise ConfigError(f"--seeds {seeds}: at least 1 is needed")
+    path = Path(folder or Path("runs") / name)
+    module = system(name)
+    if seeds == 1:
+        cfg = resolve(name, preset, data, settings)
+        return _one(module, cfg, open_run(path, name, preset, cfg, overwrite=overwrite))
+    if (path / "config.json").exists() and not overwrite:
+        raise ConfigError(f"{path} holds a run of a single seed; give another --run, or --overwrite")
+    if any(setting.startswith("seed=") for setting in settings):
+        raise ConfigError("give either --seeds or seed=N: --seeds K sets the seeds to 0 ... K-1")
+    reports = []
+    for seed in range(seeds):
+        cfg = resolve(name, preset, data, [*settings, f"seed={seed}"])
+        reports.append(_one(module, cfg, open_run(path / f"seed-{seed}", name, preset, cfg, overwrite=overwrite)))
+    pooled = pool(reports)
+    pooled.save(path / "report.json")
+    return pooled
+
+
+def _one(module: System, cfg: Any, run: RunFolder) -> Report:
+    """Run the verbs that the system has, each stage once."""
+    if "prepare" in module.SPEC.verbs and not run.done("prepare"):
+        prepare(module, cfg, run)
+    if "train" in module.SPEC.verbs and not run.done("train"):
+        train(module, cfg, run)
+    if run.done("evaluate") and (run.path / "report.json").exists():
+        return Report.load(run.path / "report.json")
+    return evaluate(module, cfg, run)
+
+
+def prepare(module: System, cfg: Any, run: RunFolder) -> dict[str, Any]:
+    """Build the data and mark the stage complete, with its counts and seconds."""
+    started = time.monotonic()
+    facts = module.prepare(cfg, run)
+    run.mark("prepare", **facts, seconds=round(time.monotonic() - started, 1))
+    return facts
+
+
+def train(module: System, cfg: Any, run: RunFolder) -> Path:
+    """Train and mark the stage complete.
+
+    Raises:
+        ConfigError: nothing was prepared yet.
+    """
+    if "prepare" in module.SPEC.verbs and not run.done("prepare"):
+        raise ConfigError(
+            f"{run.path} has no prepared data; first: auricle prepare {module.SPEC.name} --run {run.path}"
+        )
+    started = time.monotonic()
+    best = module.train(cfg, run)
+    run.mark("train", seconds=round(time.monotonic() - started, 1))
+    return best
+
+
+def evaluate(module: System, cfg: Any, run: RunFolder) -> Report:
+    """Measure and mark the stage complete.
+
+    Raises:
+        ConfigError: nothing was trained yet.
+    """
+    if "train" in module.SPEC.verbs and not run.done("train"):
+        raise ConfigError(f"{run.path} is not trained; first: auricle train {module.SPEC.name} --run {run.path}")
+    started = time.monotonic()
+    report = module.evaluate(cfg, run)
+    run.mark("evaluate", seconds=round(time.monotonic() - started, 1))
+    return report
