@@ -31,6 +31,8 @@ def evaluate(
 
       auricle evaluate mambo --scores scores.txt --key trial_metadata.txt
     """
+    from rich.console import Console
+
     from auricle.core.errors import ConfigError
     from auricle.report.text import print_table
     from auricle.systems import pipeline
@@ -41,10 +43,10 @@ def evaluate(
     if scores is not None and (manifest is not None or run is not None):
         raise ConfigError("--scores and --key need no run: give either them, or --run with or without --manifest")
     if scores is not None and key is not None:
-        print_table(find(system).evaluate_scores(scores, key))
+        print_table(find(system).evaluate_scores(scores, key), Console())
         return
     cfg, folder = pipeline.open_existing(system, run or Path("runs") / system)
     if manifest is not None:
-        print_table(find(system).evaluate_manifest(cfg, folder, manifest))
+        print_table(find(system).evaluate_manifest(cfg, folder, manifest), Console())
     else:
-        print_table(pipeline.evaluate(find(system), cfg, folder))
+        print_table(pipeline.evaluate(find(system), cfg, folder), Console())

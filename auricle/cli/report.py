@@ -20,9 +20,11 @@ def report(
 
       auricle report --pool runs/split-0/seed-0 runs/split-0/seed-1 runs/split-1/seed-0
     """
+    from rich.console import Console
+
     from auricle.core.report import Report, pool
     from auricle.report.text import print_table
 
     reports = [Report.load(path / "report.json" if path.is_dir() else path) for path in runs]
     for item in [pool(reports)] if pooled else reports:
-        print_table(item)
+        print_table(item, Console())

@@ -30,9 +30,11 @@ def run(
 
       auricle run mambo --seeds 3 model.mixer=mamba2 train.max_steps=300
     """
+    from rich.console import Console
+
     from auricle.report.text import print_table
     from auricle.systems.pipeline import run_all
 
-    print_table(run_all(system, preset or "laptop", run, data, settings or [], seeds, overwrite))
+    print_table(run_all(system, preset or "laptop", run, data, settings or [], seeds, overwrite), Console())
     folder = run or f"runs/{system}"
     typer.echo(f"report: {folder}/report.html" if seeds == 1 else f"reports: {folder}/seed-*/report.html", err=True)

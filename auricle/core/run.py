@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import re
 import shutil
 import sys
 from dataclasses import dataclass
@@ -38,6 +39,11 @@ class RunFolder:
     def checkpoints(self) -> Path:
         """Where `train` writes."""
         return self.path / "checkpoints"
+
+    @property
+    def cache(self) -> Path:
+        """What can be made again; the seeds of one run share it, for it does not depend on the seed."""
+        return (self.path.parent if re.fullmatch(r"seed-\d+", self.path.name) else self.path) / "cache"
 
     @property
     def scores(self) -> Path:
@@ -112,7 +118,7 @@ def clear(run: RunFolder) -> None:
     """Remove what a run wrote, and nothing else."""
     for name in OURS:
         (run.path / name).unlink(missing_ok=True)
-    for folder in (run.manifests, run.checkpoints, run.scores, run.path / "cache"):
+    for folder in (run.manifests, run.checkpoints, run.scores, run.cache):
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -152,6 +152,7 @@ class _Maker:
             "speaker": self.clip.speaker,
             "language": self.clip.language,
             "source": self.clip.package,
+            "coding": Path(self.clip.path).suffix.removeprefix("."),
             "licence": self.clip.licence,
             "text": self.clip.text,
             "channel": self.codec,

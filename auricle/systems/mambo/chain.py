@@ -33,7 +33,7 @@ def excerpt(wave: np.ndarray, rate_hz: int, longest_s: float, rng: np.random.Gen
     Raises:
         AudioError: less than half a second of sound is left.
     """
-    wave = level.trim_silence(wave, rate_hz)
+    wave = level.trim_silence(wave, rate_hz)[0]
     if len(wave) < SHORTEST_S * rate_hz:
         raise AudioError(f"only {len(wave) / rate_hz:.2f} s of sound between the silences, {SHORTEST_S} s are needed")
     longest = round(longest_s * rate_hz)

@@ -1,24 +1,220 @@
-"""The data of a run: the plan, the manifests, and the windows of features that the network sees."""
+"""`prepare`: from the embedded corpus, or a labelled manifest, to the manifests of a run."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+from rich.console import Console
+from rich.progress import track
 
-from auricle.core.errors import DataError
-from auricle.core.files import read_jsonl, write_jsonl
+from auricle.core.errors import ConfigError, DataError
 from auricle.core.run import RunFolder
 from auricle.core.seed import rng
-from auricle.data import embedded
+from auricle.data import embedded, fields, manifest
 from auricle.data.spoof import FAMILIES
-from auricle.systems.mambo.build import Built, Utterance, build
+from auricle.systems.mambo.build import CONTROLS, Built, Utterance, build
 from auricle.systems.mambo.config import DataConfig, MamboConfig
 from auricle.systems.mambo.splits import drop_shared_texts, split_groups
+
+if TYPE_CHECKING:
+    from lhotse import CutSet
+
+SPLITS = ("train", "dev", "test")
+
+
+def prepare(cfg: MamboConfig, run: RunFolder) -> dict[str, Any]:
+    """Write ``manifests/{train,dev,test}.jsonl``, and ``controls.jsonl`` for the leak checks.
+
+    Args:
+        cfg: ``data.source`` is ``embedded`` or the path of a manifest with labels.
+        run: the run folder; audio goes to its cache.
+
+    Returns:
+        Counts per split and family, and what was skipped.
+
+    Raises:
+        ConfigError: an unknown spoof family or source.
+        DataError: too few voices, or a split without one of the classes.
+    """
+    if cfg.data.source == "embedded":
+        sets, facts = _embedded(cfg.data, run)
+    else:
+        sets, facts = _from_manifest(cfg.data)
+    for name, cuts in sets.items():
+        if name in SPLITS:
+            need_both_classes(name, cuts)
+        manifest.write(cuts, run.manifests / f"{name}.jsonl")
+        facts[name] = dict(sorted(Counter(cut.custom[fields.LABEL] for cut in cuts).items()))
+    return facts
+
+
+def load(run: RunFolder, split: str) -> CutSet:
+    """Read one split's manifest.
+
+    Raises:
+        DataError: it was not prepared.
+    """
+    return manifest.read(run.manifests / f"{split}.jsonl")
+
+
+def _embedded(cfg: DataConfig, run: RunFolder) -> tuple[dict[str, CutSet], dict[str, Any]]:
+    unknown = [name for name in (*cfg.seen, *cfg.unseen) if name not in FAMILIES]
+    if unknown:
+        raise ConfigError(f"no spoof family {', '.join(unknown)}; families: {', '.join(FAMILIES)}")
+    tasks, dropped = plan(cfg)
+    folder = run.cache / "audio"
+    folder.mkdir(parents=True, exist_ok=True)
+    rows: list[dict[str, Any]] = []
+    skipped: list[str] = []
+    for built in _build_all(tasks, cfg, folder):
+        rows += built.rows
+        skipped += built.skipped
+    sets = {name: _cuts((row for row in rows if row["split"] == name), folder, controls=False) for name in SPLITS}
+    sets["controls"] = _cuts(rows, folder, controls=True)
+    facts = {
+        "families": dict(sorted(Counter(row["family"] for row in rows if row["label"] == "spoof").items())),
+        "voices": {name: len({task.group for task in tasks if task.split == name}) for name in SPLITS},
+        "left_out_for_shared_text": dropped,
+        "skipped": len(skipped),
+        "skipped_why": skipped[:20],
+    }
+    return sets, facts
+
+
+def plan(cfg: DataConfig) -> tuple[list[Utterance], int]:
+    """Decide what is made of which clip; pure, and the same on every machine.
+
+    Returns:
+        One task an utterance, and how many clips were left out because an earlier split says the same words.
+    """
+    by_group: dict[str, list[embedded.Clip]] = defaultdict(list)
+    for clip in embedded.clips(kind="speech"):
+        if clip.duration_s >= cfg.min_clip_s:
+            by_group[clip.speaker_group].append(clip)
+    assigned = split_groups({group: clips[0].package for group, clips in by_group.items()}, cfg.split)
+    chosen: list[tuple[embedded.Clip, str]] = []
+    for group in sorted(by_group):
+        order = rng(cfg.seed, "clips", group).permutation(len(by_group[group]))
+        chosen += [(by_group[group][i], assigned[group]) for i in order[: cfg.clips_per_voice]]
+    out, dropped = drop_shared_texts([(clip.id, split, _text_key(clip)) for clip, split in chosen])
+    chosen = [(clip, split) for clip, split in chosen if clip.id not in out]
+    return [_task(clip, split, chosen, cfg) for clip, split in chosen], dropped
+
+
+def _task(clip: embedded.Clip, split: str, chosen: list[tuple[embedded.Clip, str]], cfg: DataConfig) -> Utterance:
+    draws = rng(cfg.seed, "families", clip.id)
+    if split == "test":
+        names = [
+            name
+            for name in (*cfg.seen, *cfg.unseen)
+            if FAMILIES[name].needs == "text" or draws.random() < cfg.test_share
+        ]
+    else:
+        count = min(cfg.spoofs_per_clip, len(cfg.seen))
+        names = [cfg.seen[i] for i in draws.choice(len(cfg.seen), count, replace=False)]
+    names = [name for name in names if FAMILIES[name].needs != "text" or _speakable(clip)]
+    others = [other for other, where in chosen if where == split and other.speaker_group != clip.speaker_group]
+    target = others[int(draws.integers(len(others)))].id if others else None
+    if target is None:
+        names = [name for name in names if FAMILIES[name].needs != "target"]
+    return Utterance(clip.id, clip.speaker_group, split, tuple(names), target)
+
+
+def _speakable(clip: embedded.Clip) -> bool:
+    """English, with enough words that the synthetic voice fills a clip of the usual length."""
+    return clip.language.startswith("en") and bool(clip.text) and len(str(clip.text)) >= 12
+
+
+def _text_key(clip: embedded.Clip) -> str:
+    """What tells that two clips say the same words: the text, or the prompt's file name within a language."""
+    words = clip.text or Path(clip.source_path).stem
+    return f"{clip.language[:2]}:{' '.join(words.lower().split())}"
+
+
+def _build_all(tasks: list[Utterance], cfg: DataConfig, folder: Path) -> Iterator[Built]:
+    """Build on every core; a worker starts fresh and keeps its libraries to one thread."""
+    make = partial(build, cfg=cfg, folder=str(folder))
+    workers = min(cfg.workers or os.cpu_count() or 1, len(tasks))
+    console = Console(stderr=True)
+    show = partial(
+        track, description="building clips", total=len(tasks), console=console, disable=not console.is_terminal
+    )
+    if workers == 1:
+        yield from show(map(make, tasks))
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_one_thread) as pool:
+        yield from show(pool.map(make, tasks, chunksize=4))
+
+
+def _one_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+
+
+def _cuts(rows: Iterable[dict[str, Any]], folder: Path, controls: bool) -> CutSet:
+    return manifest.cut_set(
+        {**row, "path": str(folder / row["path"])} for row in rows if (row["family"] in CONTROLS) == controls
+    )
+
+
+def _from_manifest(cfg: DataConfig) -> tuple[dict[str, CutSet], dict[str, Any]]:
+    """Split a labelled manifest of the user's: by its own split column, else by voice, else by clip."""
+    path = Path(cfg.source)
+    if not path.is_file():
+        raise ConfigError(f"--data {cfg.source} is neither 'embedded' nor a manifest; make one with auricle manifest")
+    cuts = list(manifest.read(path))
+    unlabelled = [cut.id for cut in cuts if (cut.custom or {}).get(fields.LABEL) not in ("bonafide", "spoof")]
+    if unlabelled:
+        raise DataError(
+            f"{path}: {len(unlabelled)} clip(s) without a label, such as {unlabelled[0]}; labels: bonafide, spoof"
+        )
+    own = {cut.custom.get(fields.SPLIT) for cut in cuts}
+    how = "by its split column"
+    if not own <= set(SPLITS):
+        groups = {cut.id: _group_of(cut) for cut in cuts}
+        how = (
+            "by voice"
+            if any(cut.custom.get(fields.SPEAKER_GROUP) or cut.custom.get("speaker") for cut in cuts)
+            else "by clip"
+        )
+        assigned = split_groups(dict.fromkeys(groups.values(), "own"), cfg.split)
+        for cut in cuts:
+            cut.custom[fields.SPLIT] = assigned[groups[cut.id]]
+    from lhotse import CutSet
+
+    sets = {name: CutSet.from_cuts(cut for cut in cuts if cut.custom[fields.SPLIT] == name) for name in SPLITS}
+    return sets, {"split": how}
+
+
+def _group_of(cut: Any) -> str:
+    """What must not be in two splits: the voice, else the utterance that real and fake share, else the clip."""
+    custom = cut.custom
+    return str(custom.get(fields.SPEAKER_GROUP) or custom.get("speaker") or custom.get(fields.PAIR) or cut.id)
+
+
+def need_labels(cuts: Iterable[Any], path: str | Path) -> None:
+    """Refuse a manifest with clips that have no label."""
+    unlabelled = [cut.id for cut in cuts if (cut.custom or {}).get(fields.LABEL) not in ("bonafide", "spoof")]
+    if unlabelled:
+        raise DataError(
+            f"{path}: {len(unlabelled)} clip(s) without a label, such as {unlabelled[0]}; labels: bonafide, spoof"
+        )
+
+
+def need_both_classes(name: str, cuts: Iterable[Any]) -> None:
+    """Refuse a set with one class only."""
+    labels = {cut.custom[fields.LABEL] for cut in cuts}
+    if labels != {"bonafide", "spoof"}:
+        raise DataError(
+            f"the {name} split holds {', '.join(sorted(labels)) or 'nothing'}; bonafide and spoof are both needed: "
+            f"give more voices, or a split column with train, dev and test"
+        )

@@ -25,7 +25,9 @@ def split_groups(sources: Mapping[str, str], split: int) -> dict[str, str]:
         DataError: fewer than three groups.
     """
     if len(sources) < 3:
-        raise DataError(f"{len(sources)} speaker group(s) cannot be split into train, dev and test; at least 3 are needed")
+        raise DataError(
+            f"{len(sources)} speaker group(s) cannot be split into train, dev and test; at least 3 are needed"
+        )
     draws = rng(split, "voices")
     by_source: dict[str, list[str]] = defaultdict(list)
     for group in sorted(sources):
@@ -52,7 +54,9 @@ def drop_shared_texts(rows: Sequence[tuple[str, str, str]]) -> tuple[set[str], i
     Returns:
         Ids to leave out (from test, then dev), and how many there are.
     """
-    seen: dict[str, set[str]] = {name: {key for _, split, key in rows if split == name and key} for name in ("train", "dev")}
+    seen: dict[str, set[str]] = {
+        name: {key for _, split, key in rows if split == name and key} for name in ("train", "dev")
+    }
     out = {
         clip
         for clip, split, key in rows

@@ -1,0 +1,222 @@
+"""Clips in memory, the windows that the network sees, and the training batches."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from auricle.audio import level
+from auricle.audio.files import read_mono
+from auricle.core.errors import DataError
+from auricle.core.seed import rng
+from auricle.data import fields
+
+if TYPE_CHECKING:
+    from lhotse import CutSet
+
+LEVEL_DBFS = -26.0
+
+
+@dataclass(frozen=True)
+class Clips:
+    """Audio and facts of the clips of one split.
+
+    Attributes:
+        waves: one (T,) int16 array a clip; half the memory of float32 and all that the files hold.
+        facts: the custom fields of each cut, and its id.
+        rate_hz: rate of all of them.
+    """
+
+    waves: list[np.ndarray]
+    facts: list[dict[str, Any]]
+    rate_hz: int
+
+    def __len__(self) -> int:
+        return len(self.waves)
+
+    @property
+    def labels(self) -> np.ndarray:
+        """Booleans (N,), true for bona fide."""
+        return np.array([fact[fields.LABEL] == "bonafide" for fact in self.facts])
+
+    def values(self, field: str) -> np.ndarray:
+        """Give one field of every clip, as text (N,)."""
+        return np.array([str(fact.get(field) or "") for fact in self.facts])
+
+    def where(self, chosen: np.ndarray) -> Clips:
+        """Keep the clips at which a boolean array (N,) is true."""
+        index = np.flatnonzero(chosen)
+        return Clips([self.waves[i] for i in index], [self.facts[i] for i in index], self.rate_hz)
+
+    def wave(self, index: int) -> np.ndarray:
+        """Give one clip as float32 (T,)."""
+        return self.waves[index].astype(np.float32) / 32768.0
+
+
+def load_clips(cuts: CutSet, rate_hz: int) -> Clips:
+    """Read the audio of every cut, mono at one rate.
+
+    Raises:
+        DataError: there is none, or a file cannot be read; the message names the first ones.
+    """
+    rows = list(cuts)
+    if not rows:
+        raise DataError("the manifest is empty")
+    with ThreadPoolExecutor(4) as pool:
+        read = list(pool.map(lambda cut: _read(cut, rate_hz), rows))
+    failed = [f"{cut.id}: {wave}" for cut, wave in zip(rows, read, strict=True) if isinstance(wave, Exception)]
+    if failed:
+        raise DataError(f"{len(failed)} of {len(rows)} clips cannot be read: {'; '.join(failed[:5])}")
+    waves = [wave for wave in read if isinstance(wave, np.ndarray)]
+    return Clips(waves, [{**(cut.custom or {}), "id": cut.id, "path": _path(cut)} for cut in rows], rate_hz)
+
+
+def _path(cut: Any) -> str:
+    return str(cut.recording.sources[0].source)
+
+
+def _read(cut: Any, rate_hz: int) -> np.ndarray | Exception:
+    try:
+        wave, rate, _ = read_mono(_path(cut), rate_hz)
+    except Exception as error:
+        return error
+    start, length = round(cut.start * rate), round(cut.duration * rate)
+    return as_int16(wave[start : start + length])
+
+
+def as_int16(wave: np.ndarray) -> np.ndarray:
+    """Bring a float wave (T,) to the common level, as int16; the level is no evidence."""
+    return np.round(level.set_level(wave, LEVEL_DBFS) * 32767.0).astype(np.int16)
+
+
+def windows(wave: np.ndarray, length: int) -> np.ndarray:
+    """Cut a clip into windows that overlap by half; a shorter one is tiled, and the last ends where the clip ends.
+
+    Args:
+        wave: (T,).
+        length: samples of a window.
+
+    Returns:
+        (W, length), W at least 1.
+    """
+    if len(wave) <= length:
+        return level.tile(wave, length)[None]
+    starts = list(range(0, len(wave) - length + 1, length // 2))
+    if starts[-1] + length < len(wave):
+        starts.append(len(wave) - length)
+    return np.stack([wave[start : start + length] for start in starts])
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One training batch.
+
+    Attributes:
+        wave: (B, N) float32.
+        label: (B,) int64, 1 for bona fide.
+        truth: (B, N // hop) int64, the same for each 10 ms, where a fake was pasted into its real clip.
+    """
+
+    wave: Tensor
+    label: Tensor
+    truth: Tensor
+
+
+class PairedBatches:
+    """Batches of which half is real, each real clip with a fake of the same utterance where there is one.
+
+    Args:
+        clips: the training clips.
+        length: samples of a window.
+        batch: clips in a batch, rounded down to whole pairs.
+        hop: samples of one step of the frame truth.
+        splice: share of the fakes that are pasted into their real clip in part only.
+        seed: of the order and the draws.
+    """
+
+    def __init__(self, clips: Clips, *, length: int, batch: int, hop: int, splice: float, seed: int) -> None:
+        self.clips, self.length, self.hop, self.splice, self.seed = clips, length, hop, splice, seed
+        self.pairs = max(1, batch // 2)
+        labels = clips.labels
+        self.real, self.fake = np.flatnonzero(labels), np.flatnonzero(~labels)
+        if not len(self.real) or not len(self.fake):
+            raise DataError("training needs both bona fide and spoof clips")
+        utterances = clips.values(fields.PAIR)
+        self.fakes_of: dict[str, list[int]] = defaultdict(list)
+        for index in self.fake:
+            self.fakes_of[utterances[index]].append(int(index))
+        self.utterances = utterances
+
+    def __call__(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """Give the batches of an epoch from the `start`-th on; the same at every call."""
+        order = rng(self.seed, "order", epoch).permutation(self.real)
+        # a corpus smaller than a batch still fills one: it wraps around
+        order = np.resize(order, max(1, len(order) // self.pairs) * self.pairs)
+        for place in range(start, len(order) // self.pairs):
+            yield self._batch(order[place * self.pairs : (place + 1) * self.pairs], epoch, place)
+
+    def _batch(self, reals: np.ndarray, epoch: int, place: int) -> Batch:
+        draws = rng(self.seed, "batch", epoch, place)
+        waves = np.zeros((2 * len(reals), self.length), np.float32)
+        truth = np.zeros((2 * len(reals), self.length // self.hop), np.int64)
+        for row, real in enumerate(reals):
+            own = self.fakes_of.get(self.utterances[real]) if self.utterances[real] else None
+            fake = int(draws.choice(own if own else self.fake))
+            where = float(draws.random())
+            waves[2 * row] = self._window(int(real), where)
+            waves[2 * row + 1] = self._window(fake, where)
+            truth[2 * row] = 1
+            if draws.random() < self.splice:
+                self._paste(waves, truth, 2 * row, draws)
+        label = np.tile([1, 0], len(reals))
+        return Batch(torch.from_numpy(waves), torch.from_numpy(label), torch.from_numpy(truth))
+
+    def _window(self, index: int, where: float) -> np.ndarray:
+        wave = self.clips.wave(index)
+        if len(wave) <= self.length:
+            return level.tile(wave, self.length)
+        start = int(where * (len(wave) - self.length + 1))
+        return wave[start : start + self.length]
+
+    def _paste(self, waves: np.ndarray, truth: np.ndarray, real: int, draws: np.random.Generator) -> None:
+        """Keep only a stretch of the fake, inside the real clip; the clip stays a spoof."""
+        steps = truth.shape[1]
+        size = int(draws.integers(steps // 5, steps * 3 // 5))
+        start = int(draws.integers(0, steps - size + 1))
+        mixed, known = splice(waves[real], waves[real + 1], start, size, self.hop)
+        waves[real + 1], truth[real + 1] = mixed, known
+
+
+def splice(real: np.ndarray, fake: np.ndarray, start: int, size: int, hop: int) -> tuple[np.ndarray, np.ndarray]:
+    """Paste steps ``start ... start + size`` of a fake into a real clip, with 5 ms cross-fades.
+
+    Args:
+        real: (N,).
+        fake: (N,) at about the same level.
+        start: first step of the fake part.
+        size: its steps.
+        hop: samples of a step.
+
+    Returns:
+        The mixture (N,) and the truth of each step (N // hop,), 1 for bona fide.
+    """
+    gain = np.zeros(len(real), np.float32)
+    gain[start * hop : (start + size) * hop] = 1.0
+    fade = max(1, hop // 2)
+    gain = np.convolve(gain, np.ones(fade, np.float32) / fade, mode="same").astype(np.float32)
+    truth = np.ones(len(real) // hop, np.int64)
+    truth[start : start + size] = 0
+    return real * (1 - gain) + fake * gain, truth
+
+
+def batched(arrays: Sequence[np.ndarray], size: int) -> Iterator[Tensor]:
+    """Stack arrays of one shape, `size` at a time, into float32 tensors."""
+    for start in range(0, len(arrays), size):
+        yield torch.from_numpy(np.stack(arrays[start : start + size]).astype(np.float32))

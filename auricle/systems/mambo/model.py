@@ -1,0 +1,323 @@
+"""The MamBo detector: projection, hybrid backbone of mixers and attention, gated pooling, two logits.
+
+Paper: XLSR-MamBo (arXiv 2601.02944), released code saki-ciallo/XLSR-MamBo for what the paper leaves open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from auricle.core.errors import ConfigError, DataError
+from auricle.nn.attention import MultiHeadAttention
+from auricle.nn.feedforward import SwiGLU
+from auricle.nn.masking import check_frames, zero_masked
+from auricle.nn.norm import RMSNorm
+from auricle.nn.pooling import GatedAttentionPooling
+from auricle.nn.ssm.bidirectional import Bidirectional
+from auricle.nn.ssm.gated_delta import GatedDeltaNet
+from auricle.nn.ssm.hydra import Hydra
+from auricle.nn.ssm.mamba import Mamba
+from auricle.nn.ssm.mamba2 import Mamba2
+from auricle.nn.ssm.mixer import Mixer
+
+Topology = Literal["mambo1", "mambo2", "mambo3", "mambo4", "transformer"]
+MixerName = Literal[
+    "mamba", "mamba2", "hydra", "gdn", "bimamba_add", "bimamba_concat", "bimamba2_add", "bimamba2_concat"
+]
+FrontEnd = Literal["lfcc", "logmel", "ssl"]
+
+
+@dataclass(frozen=True)
+class Output:
+    """What the detector returns; also readable as a mapping, `output["logits"]`.
+
+    Attributes:
+        logits: (B, 2), columns spoof and bona fide.
+        frame_logits: (B, T', 2), the same two per frame.
+        frame_mask: (B, T') bool, True where a frame is real.
+        embedding: (B, D), the pooled vector under the head.
+    """
+
+    logits: Tensor
+    frame_logits: Tensor
+    frame_mask: Tensor
+    embedding: Tensor
+
+    def __getitem__(self, name: str) -> Tensor:
+        """Return a field by name; KeyError for any other."""
+        if name not in self.keys():
+            raise KeyError(name)
+        value: Tensor = getattr(self, name)
+        return value
+
+    def keys(self) -> tuple[str, ...]:
+        """Names of the fields."""
+        return tuple(field.name for field in fields(self))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.keys())
+
+    def __len__(self) -> int:
+        return len(self.keys())
+
+
+def score(output: Output) -> Tensor:
+    """Clip score, higher = more bona fide.
+
+    Args:
+        output: of the detector.
+
+    Returns:
+        (B,) logit of bona fide less logit of spoof.
+    """
+    bonafide: Tensor = output.logits[:, 1] - output.logits[:, 0]
+    return bonafide
+
+
+def make_mixer(name: str, d_model: int, heads: int, d_state: int | None, head_dim: int | None) -> Mixer:
+    """Build a state-space mixer by name.
+
+    Args:
+        name: one of `MixerName`.
+        d_model: width D.
+        heads: heads of the Gated DeltaNet.
+        d_state: states; None takes the mixer's published value.
+        head_dim: head width of Mamba2 and Hydra; None takes 64.
+
+    Returns:
+        The mixer.
+
+    Raises:
+        ConfigError: unknown name, or a size that this mixer does not have.
+    """
+    sizes: dict[str, int] = {}
+    if d_state is not None:
+        sizes["d_state"] = d_state
+    if head_dim is not None:
+        sizes["head_dim"] = head_dim
+    kind, _, join = name.partition("_")
+    allowed = {
+        "mamba": {"d_state"},
+        "bimamba": {"d_state"},
+        "mamba2": {"d_state", "head_dim"},
+        "bimamba2": {"d_state", "head_dim"},
+        "hydra": {"d_state", "head_dim"},
+        "gdn": set(),
+    }
+    if name not in get_args(MixerName):
+        raise ConfigError(f"mixer must be one of {', '.join(get_args(MixerName))}, got {name!r}")
+    if extra := sorted(set(sizes) - allowed[kind]):
+        raise ConfigError(f"mixer {name!r} has no setting {', '.join(extra)}; leave it at None")
+    if kind == "gdn":
+        return GatedDeltaNet(d_model, heads)
+    if kind == "hydra":
+        return Hydra(d_model, **sizes)
+    causal = Mamba if kind in ("mamba", "bimamba") else Mamba2
+    if join in ("add", "concat"):
+        return Bidirectional(d_model, lambda: causal(d_model, **sizes), "add" if join == "add" else "concat")
+    return causal(d_model, **sizes)
+
+
+def unit(topology: str, n: int) -> list[str]:
+    """Kinds of blocks in one unit of a topology.
+
+    Args:
+        topology: one of `Topology`.
+        n: N, the mixers (or, in a Transformer, the layers) in a row.
+
+    Returns:
+        A list of `ssm`, `ffn` and `mha`.
+
+    Raises:
+        ConfigError: unknown topology or N below 1.
+    """
+    mixers = ["ssm"] * n
+    units = {
+        "mambo1": [*mixers, "ffn"],
+        "mambo2": [*mixers, "mha"],
+        "mambo3": [*mixers, "ffn", "mha", "ffn"],
+        "mambo4": [*mixers, "ffn", *mixers, "mha"],
+        "transformer": ["mha", "ffn"] * n,
+    }
+    if topology not in units:
+        raise ConfigError(f"topology must be one of {', '.join(units)}, got {topology!r}")
+    if n < 1:
+        raise ConfigError(f"n must be at least 1, got {n}")
+    return units[topology]
+
+
+class Block(nn.Module):
+    """RMSNorm and a mixer on a residual stream that stays in float32."""
+
+    def __init__(self, d_model: int, mixer: nn.Module) -> None:
+        super().__init__()
+        self.norm = RMSNorm(d_model)
+        self.mixer = mixer
+
+    def forward(self, residual: Tensor, mask: Tensor | None) -> Tensor:
+        """Add the mixer's output to the residual stream (B, T, D)."""
+        return residual + self.mixer(self.norm(residual), mask).to(residual.dtype)
+
+
+class ConvFrontEnd(nn.Module):
+    """Two convolutions that bring 10 ms spectral frames to 20 ms frames of width D.
+
+    Normalisation is per frame: a batch norm would let padding and batch mates change a clip's score.
+    """
+
+    def __init__(self, in_dim: int, d_model: int) -> None:
+        super().__init__()
+        self.first = nn.Conv1d(in_dim, d_model, 3, padding=1)
+        self.second = nn.Conv1d(d_model, d_model, 3, stride=2, padding=1)
+        self.norms = nn.ModuleList([RMSNorm(d_model), RMSNorm(d_model)])
+
+    def forward(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Halve the frame rate.
+
+        Args:
+            x: (B, T, F), zero at padded frames.
+            mask: (B, T) bool or None.
+
+        Returns:
+            (B, ceil(T / 2), D) and its mask.
+        """
+        x = F.silu(self.norms[0](self.first(x.transpose(1, 2)).transpose(1, 2)))
+        x = zero_masked(x, mask)
+        x = F.silu(self.norms[1](self.second(x.transpose(1, 2)).transpose(1, 2)))
+        return x, None if mask is None else mask[:, ::2]
+
+
+class BackEnd(nn.Module):
+    """Projection, backbone, pooling and head: all that the paper's parameter counts of a back end include.
+
+    Args:
+        in_dim: width of the incoming features.
+        topology: order of blocks, one of `Topology`.
+        mixer: state-space mixer, one of `MixerName`; a Transformer has none and ignores it.
+        n: mixers in a row, N.
+        layers: repetitions of the unit, L.
+        d_model: width D.
+        ffn_hidden: inner width of the feed-forward layers; None takes int(8 D / 3).
+        heads: attention heads (and heads of the Gated DeltaNet).
+        dropout: dropout after feed-forward layers and on the pooled vector.
+        d_state: states of the mixer; None takes its published value.
+        head_dim: head width of Mamba2 and Hydra; None takes 64.
+        pool_hidden: inner width of the pooling; None takes int(8 D / 3).
+    """
+
+    def __init__(
+        self,
+        in_dim: int,
+        *,
+        topology: Topology,
+        mixer: MixerName,
+        n: int,
+        layers: int,
+        d_model: int = 128,
+        ffn_hidden: int | None = None,
+        heads: int = 4,
+        dropout: float = 0.1,
+        d_state: int | None = None,
+        head_dim: int | None = None,
+        pool_hidden: int | None = None,
+    ) -> None:
+        super().__init__()
+        if layers < 1 or in_dim < 1:
+            raise ConfigError(f"layers and the input width must be at least 1, got {layers} and {in_dim}")
+        if not 0.0 <= dropout < 1.0:
+            raise ConfigError(f"dropout must lie in [0, 1), got {dropout}")
+        self.project = nn.Linear(in_dim, d_model, bias=False)
+        self.project_norm = RMSNorm(d_model)
+
+        def make(kind: str) -> nn.Module:
+            if kind == "ssm":
+                return make_mixer(mixer, d_model, heads, d_state, head_dim)
+            return MultiHeadAttention(d_model, heads) if kind == "mha" else SwiGLU(d_model, ffn_hidden, dropout)
+
+        kinds = unit(topology, n) * layers
+        self.blocks = nn.ModuleList([Block(d_model, make(kind)) for kind in kinds])
+        self.final_norm = RMSNorm(d_model)
+        self.pool = GatedAttentionPooling(d_model, pool_hidden)
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(d_model, 2)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Output:
+        """Score features (B, T, in_dim) whose padded frames are zero; see `MamBo.forward`."""
+        x = F.silu(self.project_norm(self.project(x)))  # float32: the residual stream starts here
+        for block in self.blocks:
+            x = block(x, mask)
+        x = self.final_norm(x)
+        embedding = self.pool(x, mask)
+        frame_mask = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device) if mask is None else mask
+        # Localisation takes no parameters of its own: pooling is a weighted mean and the head is affine, so the clip
+        # logits are the same weighted mean of the head applied to each frame.
+        frame_logits = zero_masked(self.head(self.dropout(x)).float(), mask)
+        return Output(self.head(self.dropout(embedding)).float(), frame_logits, frame_mask, embedding)
+
+
+class MamBo(nn.Module):
+    """Deepfake detector on spectral features or on frames of a self-supervised encoder.
+
+    Args:
+        frontend: `lfcc` or `logmel` pass a small convolutional front end; `ssl` features go straight to the back end.
+        frontend_dim: width F of the features (1024 for XLS-R 300M).
+        **settings: of `BackEnd`: topology, mixer, n, layers, d_model, ffn_hidden, heads, dropout, d_state, head_dim,
+            pool_hidden.
+
+    Raises:
+        ConfigError: a setting that is unknown or does not fit.
+    """
+
+    def __init__(self, *, frontend: FrontEnd = "ssl", frontend_dim: int = 1024, **settings: Any) -> None:
+        super().__init__()
+        if frontend not in get_args(FrontEnd):
+            raise ConfigError(f"frontend must be one of {', '.join(get_args(FrontEnd))}, got {frontend!r}")
+        if frontend_dim < 1:
+            raise ConfigError(f"frontend_dim must be at least 1, got {frontend_dim}")
+        self.frontend_dim = frontend_dim
+        width = settings.get("d_model", 128)
+        self.front = None if frontend == "ssl" else ConvFrontEnd(frontend_dim, width)
+        self.back = BackEnd(frontend_dim if self.front is None else width, **settings)
+
+    def forward(self, features: Tensor, mask: Tensor | None = None) -> Output:
+        """Score a batch.
+
+        Args:
+            features: (B, T, F); what padded frames hold does not matter.
+            mask: (B, T) bool, True where valid; None when all are.
+
+        Returns:
+            Logits, frame logits, frame mask and embedding; T' = ceil(T / 2) for spectral features, T for `ssl`.
+
+        Raises:
+            DataError: shapes do not fit, or a clip without a valid frame.
+        """
+        check_frames(features, self.frontend_dim, mask, "MamBo")
+        if mask is not None and not bool(mask.any(dim=1).all()):
+            raise DataError("every clip needs at least one valid frame; a row of the mask is all False")
+        x = zero_masked(features, mask)
+        if self.front is not None:
+            x, mask = self.front(x, mask)
+        output: Output = self.back(x, mask)
+        return output
+
+
+def build(cfg_model: Any) -> MamBo:
+    """Build the detector from the model section of a config.
+
+    Args:
+        cfg_model: object with the fields of `MamBo` and `BackEnd` as attributes.
+
+    Returns:
+        The detector with fresh weights.
+    """
+    names = (
+        "frontend frontend_dim topology mixer n layers d_model ffn_hidden heads dropout d_state head_dim pool_hidden"
+    )
+    return MamBo(**{name: getattr(cfg_model, name) for name in names.split()})

@@ -1,0 +1,188 @@
+"""`train`: read top to bottom, this is what happens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from auricle.audio.resample import resample
+from auricle.core.run import RunFolder
+from auricle.core.seed import derive, rng
+from auricle.data import embedded
+from auricle.metrics.calibration import calibrate
+from auricle.metrics.detection import eer
+from auricle.systems.mambo import data
+from auricle.systems.mambo.clips import Batch, Clips, PairedBatches, load_clips
+from auricle.systems.mambo.config import MamboConfig, TrainConfig
+from auricle.systems.mambo.domain import Domain, describe, fit_domain
+from auricle.systems.mambo.infer import FINAL
+from auricle.systems.mambo.loss import focal, weighted_cross_entropy
+from auricle.systems.mambo.network import HOP_S, Network
+from auricle.systems.mambo.scoring import score_clips
+from auricle.train.checkpoint import average, load_weights, save_model
+from auricle.train.loop import FitResult, fit
+from auricle.train.seed import seed_everything
+
+DOMAIN_CLIPS = 400
+DOMAIN_S = 10  # of each sound or piece of music
+
+
+def train(cfg: MamboConfig, run: RunFolder) -> Path:
+    """Train the detector of a run, or go on with it.
+
+    Args:
+        cfg: the run's config.
+        run: a run folder with prepared manifests.
+
+    Returns:
+        The folder of the final checkpoint: the average of the best ones, with its calibration on dev.
+
+    Raises:
+        DataError: nothing was prepared, or clips cannot be read.
+    """
+    clips = load_clips(data.load(run, "train"), cfg.data.rate_hz)
+    dev = load_clips(data.load(run, "dev"), cfg.data.rate_hz)
+    result = fit_detector(cfg, clips, dev, run.path)
+    network = new_network(cfg)
+    chosen = [one.path for one in result.best[: cfg.eval.average]]
+    load_weights(network, average(chosen))
+    scores = score_clips(network, dev, window_length(cfg), cfg.eval.batch)
+    meta = {
+        "averaged": [path.name for path in chosen],
+        "calibration": calibrate(scores, dev.labels).to_dict(),
+        "domain": domain_of(cfg, clips).to_dict(),
+    }
+    return save_model(run.checkpoints / FINAL, network, meta)
+
+
+def domain_of(cfg: MamboConfig, clips: Clips) -> Domain:
+    """Fit the checks of the input on the training clips and on the embedded recordings of other sounds."""
+
+    def described(wave: np.ndarray, rate_hz: int) -> np.ndarray:
+        return describe(resample(wave, rate_hz, cfg.data.rate_hz), cfg.data.rate_hz, cfg.data.band_hz)
+
+    draws = rng(cfg.seed, "domain")
+    chosen = draws.permutation(len(clips))[:DOMAIN_CLIPS]
+    own = [described(clips.wave(int(index)), clips.rate_hz) for index in chosen]
+    speech = embedded.clips(kind="speech")
+    picked = [speech[i] for i in draws.permutation(len(speech))[:DOMAIN_CLIPS]]
+    other = [*embedded.clips(kind="sound"), *embedded.clips(kind="music")]
+    sets = []
+    for group in (picked, other):
+        waves = [(audio.mono(), audio.rate_hz) for audio in (clip.read() for clip in group)]
+        sets.append([described(wave[: DOMAIN_S * rate_hz], rate_hz) for wave, rate_hz in waves])
+    return fit_domain(own, sets[0], sets[1])
+
+
+def fit_detector(
+    cfg: MamboConfig, clips: Clips, dev: Clips, folder: Path, *, max_steps: int | None = None, progress: bool = True
+) -> FitResult:
+    """Train one network; the control detectors of `evaluate` come through here too.
+
+    Args:
+        cfg: model and recipe.
+        clips: training clips.
+        dev: clips that decide which checkpoints are kept.
+        folder: where checkpoints and metrics go.
+        max_steps: other than the config's, for controls.
+        progress: show a bar.
+    """
+    train_cfg = cfg.train
+    steps = max_steps or train_cfg.max_steps
+    length = window_length(cfg)
+    network = new_network(cfg)
+    batches = PairedBatches(
+        clips,
+        length=length,
+        batch=train_cfg.batch,
+        hop=round(HOP_S * cfg.data.rate_hz),
+        splice=train_cfg.splice,
+        seed=derive(cfg.seed, "batches"),
+    )
+    return fit(
+        network,
+        Step(train_cfg),
+        batches,
+        folder=folder,
+        max_steps=steps,
+        lr=train_cfg.lr,
+        seed=cfg.seed,
+        betas=train_cfg.betas,
+        weight_decay=train_cfg.weight_decay,
+        warmup_fraction=train_cfg.warmup_fraction,
+        final_lr_fraction=train_cfg.final_lr_fraction,
+        accumulate=train_cfg.accumulate,
+        clip_norm=train_cfg.clip_norm,
+        evaluate=dev_metrics(cfg, dev, length),
+        eval_every=min(train_cfg.eval_every, steps),
+        monitor="dev_loss",
+        patience=train_cfg.patience,
+        keep_best=train_cfg.keep_best,
+        save_every=train_cfg.save_every,
+        meta={"system": "mambo"},
+        mixed_precision=train_cfg.mixed_precision,
+        tensorboard=train_cfg.tensorboard,
+        progress=progress,
+    )
+
+
+def window_length(cfg: MamboConfig) -> int:
+    """Give the samples of a window."""
+    return round(cfg.data.segment_s * cfg.data.rate_hz)
+
+
+def new_network(cfg: MamboConfig) -> Network:
+    """Build the network with the weights that the run's seed gives."""
+    seed_everything(derive(cfg.seed, "weights"))
+    return Network(cfg)
+
+
+@dataclass(frozen=True)
+class Step:
+    """The loss of one batch: clips, and frames where their truth is known."""
+
+    cfg: TrainConfig
+
+    def __call__(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        """Give ``loss`` and its parts."""
+        output = model(batch.wave)
+        clip = self.loss(output.logits, batch.label)
+        if self.cfg.frame_weight == 0:
+            return {"loss": clip}
+        frames = self.loss(output.frame_logits, frame_truth(batch.truth, output.frame_logits.shape[1]))
+        return {"loss": clip + self.cfg.frame_weight * frames, "clip_loss": clip, "frame_loss": frames}
+
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Give the loss that the config names."""
+        weights = (self.cfg.alpha_spoof, self.cfg.alpha_bonafide)
+        if self.cfg.loss == "focal":
+            return focal(logits, labels, weights, self.cfg.gamma)
+        return weighted_cross_entropy(logits, labels, weights)
+
+
+def frame_truth(truth: Tensor, frames: int) -> Tensor:
+    """Bring the truth of every 10 ms (B, S) to the network's frames (B, T'): what lies at a frame's middle."""
+    index = ((torch.arange(frames, device=truth.device) + 0.5) * truth.shape[1] / frames).long()
+    return truth[:, index.clamp_max(truth.shape[1] - 1)]
+
+
+def dev_metrics(cfg: MamboConfig, dev: Clips, length: int) -> Callable[[nn.Module, int], dict[str, Any]]:
+    """Make the function that measures dev loss and dev EER."""
+    truth = torch.from_numpy(dev.labels).long()
+    counts = torch.bincount(truth, minlength=2)
+
+    def evaluate(model: nn.Module, step: int) -> dict[str, Any]:
+        scores = score_clips(model, dev, length, cfg.eval.batch)
+        # the classes count alike, however many fakes there are of each real clip
+        logits = torch.stack([torch.zeros(len(scores)), torch.from_numpy(scores).float()], dim=1)
+        loss = F.cross_entropy(logits, truth, weight=1.0 / counts.float())
+        return {"dev_loss": float(loss), "dev_eer": 100 * eer(scores[dev.labels], scores[~dev.labels]).eer}
+
+    return evaluate
