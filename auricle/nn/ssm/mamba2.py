@@ -1,0 +1,91 @@
+"""Mamba2: one decay per head, so that the scan is also a masked matrix product (Dao and Gu 2024, arXiv 2405.21060)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from auricle.core.errors import ConfigError
+from auricle.nn.conv import DepthwiseConv
+from auricle.nn.masking import wide, zero_masked
+from auricle.nn.norm import GatedRMSNorm
+from auricle.nn.ssm.mixer import Mixer, inner_heads, per_head, split, time_step_bias, undecayed
+from auricle.nn.ssm.ssd import ssd_chunked, ssd_dual, ssd_recurrent
+
+# Up to here the quadratic form is faster on a CPU than chunks (measured, D 64 and 128, batch 32).
+DUAL_FRAMES = 128
+
+
+def ssd(x: Tensor, log_decay: Tensor, b: Tensor, c: Tensor, form: str, chunk: int) -> Tensor:
+    """Run one form of `auricle.nn.ssm.ssd`, always outside autocast.
+
+    Args:
+        x: inputs times time step (B, T, H, P).
+        log_decay: (B, T, H), at most 0.
+        b: input vectors (B, T, N).
+        c: output vectors (B, T, N).
+        form: `recurrent`, `dual` or `chunked`.
+        chunk: frames per chunk.
+
+    Returns:
+        (B, T, H, P).
+    """
+    with torch.autocast(x.device.type, enabled=False):
+        if form == "recurrent":
+            return ssd_recurrent(x, log_decay, b, c)
+        if form == "dual":
+            return ssd_dual(x, log_decay, b, c)
+        return ssd_chunked(x, log_decay, b, c, chunk)
+
+
+class Mamba2(Mixer):
+    """Causal mixer out = W_out RMSNorm( SSD(x) * SiLU(z) ) with [z, x, B, C, dt] = W_in u.
+
+    Args:
+        d_model: width D.
+        d_state: states N per head.
+        head_dim: head width P; divides expand x D.
+        expand: inner width E = expand x D.
+        conv: taps of the causal convolution.
+        chunk: frames per chunk of the chunked form.
+
+    Raises:
+        ConfigError: sizes that do not fit.
+    """
+
+    forms: ClassVar[tuple[str, ...]] = ("recurrent", "dual", "chunked")
+
+    def __init__(
+        self, d_model: int, d_state: int = 64, head_dim: int = 64, expand: int = 2, conv: int = 4, chunk: int = 64
+    ) -> None:
+        super().__init__(d_model)
+        inner = expand * d_model
+        if d_state < 1 or chunk < 1:
+            raise ConfigError(f"Mamba2 needs d_state >= 1 and chunk >= 1, got d_state={d_state}, chunk={chunk}")
+        self.heads = inner_heads("Mamba2", inner, head_dim)
+        self.inner, self.d_state, self.chunk = inner, d_state, chunk
+        self.in_proj = nn.Linear(d_model, 2 * inner + 2 * d_state + self.heads, bias=False)
+        self.conv = DepthwiseConv(inner + 2 * d_state, conv)
+        self.dt_bias = undecayed(time_step_bias(self.heads))
+        self.A_log = undecayed(torch.log(torch.empty(self.heads).uniform_(1.0, 16.0)))
+        self.D = undecayed(torch.ones(self.heads))
+        self.norm = GatedRMSNorm(inner, "gate_first")
+        self.out_proj = nn.Linear(inner, d_model, bias=False)
+
+    def auto_form(self, frames: int) -> str:
+        """Dual for short clips, chunked for long ones."""
+        return "dual" if frames <= DUAL_FRAMES else "chunked"
+
+    def mix(self, u: Tensor, mask: Tensor | None, form: str) -> Tensor:
+        """Compute the layer; see `Mixer.forward`."""
+        z, xbc, dt = split(self.in_proj(u), [self.inner, self.inner + 2 * self.d_state, self.heads])
+        x, b, c = split(wide(F.silu(self.conv(xbc))), [self.inner, self.d_state, self.d_state])
+        delta = zero_masked(F.softplus(wide(dt) + self.dt_bias), mask)  # (B, T, H)
+        x = per_head(x, self.heads)
+        y = ssd(x * delta.unsqueeze(-1), -torch.exp(wide(self.A_log)) * delta, b, c, form, self.chunk)
+        y = torch.addcmul(y, x, self.D.unsqueeze(-1)).flatten(2)
+        out: Tensor = self.out_proj(self.norm(y, z))
+        return out
