@@ -162,7 +162,8 @@ class Block(nn.Module):
 
     def forward(self, residual: Tensor, mask: Tensor | None) -> Tensor:
         """Add the mixer's output to the residual stream (B, T, D)."""
-        return residual + self.mixer(self.norm(residual), mask).to(residual.dtype)
+        mixed: Tensor = self.mixer(self.norm(residual), mask)
+        return residual + mixed.to(residual.dtype)
 
 
 class ConvFrontEnd(nn.Module):
