@@ -37,6 +37,8 @@ _FOREIGN_MAGIC = (
     b"PK\x03\x04", b"\x1f\x8b", b"%PDF", b"\x7fELF", b"BZh", b"\xfd7zXZ", b"SQLite format", b"MZ",
 )  # fmt: skip
 _SHORTER = re.compile(r"^\s*(?:data|SSND|Data Size)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)
+# What a program that writes WAV into a pipe puts for a length it cannot know.
+_UNKNOWN_LENGTH = 0xFFFFFFFF
 _OGG_CUT = ("ended unexpectedly", "lacks an end-of-stream")
 
 
@@ -50,7 +52,7 @@ class Source(Protocol):
     warnings: list[str]
 
     def pieces(self, start: int = 0, count: int | None = None) -> Iterator[Float]:
-        """Give the samples from frame `start` on, at most `count`, as (C, T) arrays."""
+        """Give the samples from frame `start` on, at most `count`, as (C, T) arrays; once for each opening."""
         ...
 
     def close(self) -> None:
@@ -75,7 +77,9 @@ class SndfileSource:
         notes = self._file.extra_info
         shorter = [(int(said), int(found)) for said, found in _SHORTER.findall(notes)]
         cut = [
-            f"the header claims {said} bytes of samples, {found} are there" for said, found in shorter if said > found
+            f"the header claims {said} bytes of samples, {found} are there"
+            for said, found in shorter
+            if found < said != _UNKNOWN_LENGTH
         ]
         if self._file.format == "OGG" and any(mark in notes for mark in _OGG_CUT):
             cut.append("the Ogg stream has no end")
@@ -89,11 +93,7 @@ class SndfileSource:
         Raises:
             AudioError: the file cannot be positioned at `start`.
         """
-        if self._file.tell() != start:
-            try:
-                self._file.seek(start)
-            except soundfile.LibsndfileError as error:
-                raise AudioError(f"cannot go to {start / self.rate_hz:.3f} s: {error.error_string}") from None
+        self._go_to(start)
         wanted = self.frames - start if count is None else min(count, self.frames - start)
         given = 0
         while given < wanted:
@@ -109,6 +109,19 @@ class SndfileSource:
             text = f"samples end at {found:.3f} s, the header promised {said:.3f} s"
             if not any(item.startswith(Warn.TRUNCATED) for item in self.warnings):
                 self.warnings.append(warning(Warn.TRUNCATED, text))
+
+    def _go_to(self, start: int) -> None:
+        if start == 0:
+            # every source is opened anew for each pass, and some codings cannot be positioned at all
+            return
+        try:
+            if self._file.seekable():
+                self._file.seek(start)
+                return
+            for skipped in range(0, start, CHUNK_FRAMES):
+                self._file.read(min(CHUNK_FRAMES, start - skipped), dtype="float32")
+        except soundfile.LibsndfileError as error:
+            raise AudioError(f"cannot go to {start / self.rate_hz:.3f} s: {error.error_string}") from None
 
     def close(self) -> None:
         """Free the decoder."""

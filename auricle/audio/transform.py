@@ -21,7 +21,8 @@ def frame_count(n_samples: int | Tensor, n_fft: int, hop: int, center: bool = Tr
         The number of frames; 0 for a clip without a whole frame.
     """
     if center:
-        return n_samples // hop + 1
+        # an odd frame is padded by one sample less than its length
+        return (n_samples - n_fft % 2) // hop + 1
     if isinstance(n_samples, Tensor):
         return torch.clamp((n_samples - n_fft) // hop + 1, min=0)
     return max(0, (n_samples - n_fft) // hop + 1)
@@ -135,9 +136,14 @@ def istft(
 
 
 def _overlap_add(pieces: Tensor, hop: int, total: int) -> Tensor:
-    size = pieces.shape[-1]
-    folded = nn.functional.fold(pieces.transpose(1, 2), (1, total), (1, size), stride=(1, hop))
-    return folded[:, 0, 0]
+    # frames cut into columns of one hop: as many shifted sums as hops in a frame, instead of one per frame
+    batch, count, size = pieces.shape
+    columns = -(-size // hop)
+    padded = nn.functional.pad(pieces, (0, columns * hop - size))
+    out = pieces.new_zeros(batch, count + columns - 1, hop)
+    for k in range(columns):
+        out[:, k : k + count] += padded[:, :, k * hop : (k + 1) * hop]
+    return out.reshape(batch, -1)[:, :total]
 
 
 def griffin_lim(
