@@ -102,9 +102,9 @@ def run_all(
 
 def _one(module: System, cfg: Any, run: RunFolder) -> Report:
     """Run the verbs that the system has, each stage once."""
-    if "prepare" in module.SPEC.verbs and not run.done("prepare"):
+    if "prepare" in module.spec.verbs and not run.done("prepare"):
         prepare(module, cfg, run)
-    if "train" in module.SPEC.verbs and not run.done("train"):
+    if "train" in module.spec.verbs and not run.done("train"):
         train(module, cfg, run)
     if run.done("evaluate") and (run.path / "report.json").exists():
         return Report.load(run.path / "report.json")
@@ -125,10 +125,8 @@ def train(module: System, cfg: Any, run: RunFolder) -> Path:
     Raises:
         ConfigError: nothing was prepared yet.
     """
-    if "prepare" in module.SPEC.verbs and not run.done("prepare"):
-        raise ConfigError(
-            f"{run.path} has no prepared data; first: auricle prepare {module.SPEC.name} --run {run.path}"
-        )
+    if "prepare" in module.spec.verbs and not run.done("prepare"):
+        raise ConfigError(f"{run.path} has no prepared data; first: auricle prepare {module.name} --run {run.path}")
     started = time.monotonic()
     best = module.train(cfg, run)
     run.mark("train", seconds=round(time.monotonic() - started, 1))
@@ -141,8 +139,8 @@ def evaluate(module: System, cfg: Any, run: RunFolder) -> Report:
     Raises:
         ConfigError: nothing was trained yet.
     """
-    if "train" in module.SPEC.verbs and not run.done("train"):
-        raise ConfigError(f"{run.path} is not trained; first: auricle train {module.SPEC.name} --run {run.path}")
+    if "train" in module.spec.verbs and not run.done("train"):
+        raise ConfigError(f"{run.path} is not trained; first: auricle train {module.name} --run {run.path}")
     started = time.monotonic()
     report = module.evaluate(cfg, run)
     run.mark("evaluate", seconds=round(time.monotonic() - started, 1))

@@ -57,7 +57,7 @@ def lfcc_gmm(train: Clips, tests: Sequence[Clips], band_hz: float, seed: int) ->
 
 
 def _frames(front: LFCC, clips: Clips, index: int) -> np.ndarray:
-    return front(torch.from_numpy(clips.wave(index))[None])[0].numpy()
+    return np.asarray(front(torch.from_numpy(clips.wave(index))[None])[0])
 
 
 def metadata(train: Clips, tests: Sequence[Clips], seed: int) -> list[np.ndarray]:

@@ -13,7 +13,7 @@ from auricle.audio.resample import resample
 from auricle.core.errors import AudioError
 from auricle.core.files import read_json, write_json
 from auricle.core.seed import rng as make_rng
-from auricle.data import embedded
+from auricle.data import embedded, fields
 from auricle.data.spoof import synthesize
 from auricle.systems.mambo import chain
 from auricle.systems.mambo.config import DataConfig
@@ -63,7 +63,7 @@ def build(task: Utterance, cfg: DataConfig, folder: str) -> Built:
     Returns:
         Rows for the manifests, real first, and the reasons for what was skipped.
     """
-    clip = embedded.by_id(task.clip)
+    clip = embedded.clip(task.clip)
     built = Built()
     draws = make_rng(cfg.seed, task.clip)
     before, after = (chain.draw_channel(cfg.channels, draws) for _ in range(2))
@@ -100,7 +100,7 @@ class _Maker:
         def make() -> tuple[np.ndarray, int, str]:
             target = None
             if self.task.target is not None:
-                other = embedded.by_id(self.task.target).read()
+                other = embedded.clip(self.task.target).read()
                 target = resample(other.mono(), other.rate_hz, self.cfg.rate_hz)[: round(TARGET_S * self.cfg.rate_hz)]
             draws = make_rng(self.cfg.seed, self.task.clip, family)
             made = synthesize(
@@ -143,22 +143,22 @@ class _Maker:
         row = {
             "id": path.stem,
             "path": path.name,
-            "num_samples": len(wave),
-            "rate_hz": self.cfg.rate_hz,
-            "label": "spoof" if fake else "bonafide",
-            "family": name,
-            "generator": generator,
-            "speaker_group": self.task.group,
-            "speaker": self.clip.speaker,
-            "language": self.clip.language,
-            "source": self.clip.package,
-            "coding": Path(self.clip.path).suffix.removeprefix("."),
-            "licence": self.clip.licence,
-            "text": self.clip.text,
-            "channel": self.codec,
-            "pair": self.task.clip,
-            "split": self.task.split,
-            "synthetic": fake,
+            fields.LABEL: fields.SPOOF if fake else fields.BONAFIDE,
+            fields.FAMILY: name,
+            fields.GENERATOR: generator,
+            fields.SPEAKER: self.clip.speaker,
+            fields.SPEAKER_GROUP: self.task.group,
+            fields.LANGUAGE: self.clip.language,
+            fields.SOURCE: self.clip.package,
+            fields.CODING: Path(self.clip.path).suffix.removeprefix("."),
+            fields.LICENCE: self.clip.licence,
+            fields.AUTHOR: self.clip.author,
+            fields.TEXT: self.clip.text,
+            fields.CHANNEL: self.codec,
+            fields.PAIR: self.task.clip,
+            fields.SPLIT: self.task.split,
+            fields.SYNTHETIC: fake,
         }
+        row = {key: value for key, value in row.items() if value not in (None, "")}
         write_json(row_path, row)  # last: a row means that its audio is whole
         return row

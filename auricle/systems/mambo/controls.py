@@ -52,9 +52,9 @@ def run_all(
         table.notes.append(
             f"LEAK: real and merely recoded speech are told apart (eer {rows[0].value:.1f} %, {low:.1f} to {high:.1f})"
         )
-    for source in sorted(set(train.values("coding"))):
-        kept = [part.where(part.values("coding") != source) for part in (train, dev)]
-        held = test.where((test.values("coding") == source) & (test.labels | _seen(test, cfg)))
+    for source in sorted(set(train.values(fields.CODING))):
+        kept = [part.where(part.values(fields.CODING) != source) for part in (train, dev)]
+        held = test.where((test.values(fields.CODING) == source) & (test.labels | _seen(test, cfg)))
         if all(_enough(part) for part in (*kept, held)):
             scores = _trained(quick, run, f"without-{source}", kept[0], kept[1], held)
             rows.append(table.eer(scores, held, source, name="eer_source_left_out"))

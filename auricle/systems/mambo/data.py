@@ -26,7 +26,7 @@ from auricle.systems.mambo.splits import drop_shared_texts, split_groups
 if TYPE_CHECKING:
     from lhotse import CutSet
 
-SPLITS = ("train", "dev", "test")
+PLAIN = ("id", "path")  # of a row; everything else is a custom field of its cut
 
 
 def prepare(cfg: MamboConfig, run: RunFolder) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def prepare(cfg: MamboConfig, run: RunFolder) -> dict[str, Any]:
     else:
         sets, facts = _from_manifest(cfg.data)
     for name, cuts in sets.items():
-        if name in SPLITS:
+        if name in fields.SPLITS:
             need_both_classes(name, cuts)
         manifest.write(cuts, run.manifests / f"{name}.jsonl")
         facts[name] = dict(sorted(Counter(cut.custom[fields.LABEL] for cut in cuts).items()))
@@ -64,7 +64,7 @@ def load(run: RunFolder, split: str) -> CutSet:
     return manifest.read(run.manifests / f"{split}.jsonl")
 
 
-def _embedded(cfg: DataConfig, run: RunFolder) -> tuple[dict[str, CutSet], dict[str, Any]]:
+def _embedded(cfg: DataConfig, run: RunFolder) -> tuple[dict[str, list[Any]], dict[str, Any]]:
     unknown = [name for name in (*cfg.seen, *cfg.unseen) if name not in FAMILIES]
     if unknown:
         raise ConfigError(f"no spoof family {', '.join(unknown)}; families: {', '.join(FAMILIES)}")
@@ -76,11 +76,15 @@ def _embedded(cfg: DataConfig, run: RunFolder) -> tuple[dict[str, CutSet], dict[
     for built in _build_all(tasks, cfg, folder):
         rows += built.rows
         skipped += built.skipped
-    sets = {name: _cuts((row for row in rows if row["split"] == name), folder, controls=False) for name in SPLITS}
+    sets = {
+        name: _cuts((row for row in rows if row["split"] == name), folder, controls=False) for name in fields.SPLITS
+    }
     sets["controls"] = _cuts(rows, folder, controls=True)
     facts = {
-        "families": dict(sorted(Counter(row["family"] for row in rows if row["label"] == "spoof").items())),
-        "voices": {name: len({task.group for task in tasks if task.split == name}) for name in SPLITS},
+        "families": dict(
+            sorted(Counter(row[fields.FAMILY] for row in rows if row[fields.LABEL] == fields.SPOOF).items())
+        ),
+        "voices": {name: len({task.group for task in tasks if task.split == name}) for name in fields.SPLITS},
         "left_out_for_shared_text": dropped,
         "skipped": len(skipped),
         "skipped_why": skipped[:20],
@@ -96,7 +100,7 @@ def plan(cfg: DataConfig) -> tuple[list[Utterance], int]:
     """
     by_group: dict[str, list[embedded.Clip]] = defaultdict(list)
     for clip in embedded.clips(kind="speech"):
-        if clip.duration_s >= cfg.min_clip_s:
+        if clip.duration_s >= cfg.min_clip_s and clip.speaker_group:
             by_group[clip.speaker_group].append(clip)
     assigned = split_groups({group: clips[0].package for group, clips in by_group.items()}, cfg.split)
     chosen: list[tuple[embedded.Clip, str]] = []
@@ -124,18 +128,18 @@ def _task(clip: embedded.Clip, split: str, chosen: list[tuple[embedded.Clip, str
     target = others[int(draws.integers(len(others)))].id if others else None
     if target is None:
         names = [name for name in names if FAMILIES[name].needs != "target"]
-    return Utterance(clip.id, clip.speaker_group, split, tuple(names), target)
+    return Utterance(clip.id, clip.speaker_group or "", split, tuple(names), target)
 
 
 def _speakable(clip: embedded.Clip) -> bool:
     """English, with enough words that the synthetic voice fills a clip of the usual length."""
-    return clip.language.startswith("en") and bool(clip.text) and len(str(clip.text)) >= 12
+    return clip.language == "en" and bool(clip.text) and len(str(clip.text)) >= 12
 
 
 def _text_key(clip: embedded.Clip) -> str:
-    """What tells that two clips say the same words: the text, or the prompt's file name within a language."""
-    words = clip.text or Path(clip.source_path).stem
-    return f"{clip.language[:2]}:{' '.join(words.lower().split())}"
+    """What tells that two clips say the same words: the prompt, else the text, within a language."""
+    words = clip.prompt or clip.text or ""
+    return f"{clip.language}:{' '.join(words.lower().split())}" if words else ""
 
 
 def _build_all(tasks: list[Utterance], cfg: DataConfig, folder: Path) -> Iterator[Built]:
@@ -160,13 +164,16 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def _cuts(rows: Iterable[dict[str, Any]], folder: Path, controls: bool) -> CutSet:
-    return manifest.cut_set(
-        {**row, "path": str(folder / row["path"])} for row in rows if (row["family"] in CONTROLS) == controls
-    )
+def _cuts(rows: Iterable[dict[str, Any]], folder: Path, controls: bool) -> list[Any]:
+    """Make cuts of the rows of real clips and spoofs, or of those of the leak controls."""
+    return [
+        manifest.cut(row["id"], folder / row["path"], {key: value for key, value in row.items() if key not in PLAIN})
+        for row in rows
+        if (row.get(fields.FAMILY) in CONTROLS) == controls
+    ]
 
 
-def _from_manifest(cfg: DataConfig) -> tuple[dict[str, CutSet], dict[str, Any]]:
+def _from_manifest(cfg: DataConfig) -> tuple[dict[str, list[Any]], dict[str, Any]]:
     """Split a labelled manifest of the user's: by its own split column, else by voice, else by clip."""
     path = Path(cfg.source)
     if not path.is_file():
@@ -179,7 +186,7 @@ def _from_manifest(cfg: DataConfig) -> tuple[dict[str, CutSet], dict[str, Any]]:
         )
     own = {cut.custom.get(fields.SPLIT) for cut in cuts}
     how = "by its split column"
-    if not own <= set(SPLITS):
+    if not own <= set(fields.SPLITS):
         groups = {cut.id: _group_of(cut) for cut in cuts}
         how = (
             "by voice"
@@ -189,9 +196,7 @@ def _from_manifest(cfg: DataConfig) -> tuple[dict[str, CutSet], dict[str, Any]]:
         assigned = split_groups(dict.fromkeys(groups.values(), "own"), cfg.split)
         for cut in cuts:
             cut.custom[fields.SPLIT] = assigned[groups[cut.id]]
-    from lhotse import CutSet
-
-    sets = {name: CutSet.from_cuts(cut for cut in cuts if cut.custom[fields.SPLIT] == name) for name in SPLITS}
+    sets = {name: [cut for cut in cuts if cut.custom[fields.SPLIT] == name] for name in fields.SPLITS}
     return sets, {"split": how}
 
 

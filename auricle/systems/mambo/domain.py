@@ -81,7 +81,15 @@ class Domain:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Domain:
         """Read what `to_dict` wrote."""
-        return cls(**{name: np.array(value) if isinstance(value, list) else value for name, value in values.items()})
+        return cls(
+            weights=np.array(values["weights"]),
+            bias=float(values["bias"]),
+            mean=np.array(values["mean"]),
+            scale=np.array(values["scale"]),
+            whiten=np.array(values["whiten"]),
+            far=float(values["far"]),
+            accuracy=float(values["accuracy"]),
+        )
 
 
 def fit_domain(clips: Sequence[np.ndarray], speech: Sequence[np.ndarray], other: Sequence[np.ndarray]) -> Domain:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from auricle.audio.cepstral import LFCC
-from auricle.audio.spectral import LogMel
+from auricle.audio.spectral import LFCC, LogMel
 from auricle.core.errors import ConfigError
 from auricle.systems.mambo.config import MamboConfig
 from auricle.systems.mambo.model import Output, build

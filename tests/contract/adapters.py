@@ -1,0 +1,69 @@
+"""What the contract suite needs to know of a system: a tiny model, a batch, how to call it, how to pad it.
+
+A new system adds one adapter here; `test_contract.py` then holds it to everything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """How to exercise one system.
+
+    Attributes:
+        config: a tiny config.
+        build: config -> model, with the weights that the config's seed gives.
+        inputs: number of items -> valid inputs, one tensor (T, ...) an item, of different lengths.
+        batch: a training batch.
+        step: (config, model, batch) -> losses.
+        forward: (model, padded inputs (B, T, ...), lengths (B,)) -> outputs that must not depend on padding.
+        meta: builds the model of `paper()`; called under the meta device.
+        settings: settings that a tiny build of another variant takes, by name.
+    """
+
+    config: Callable[[], Any]
+    build: Callable[[Any], nn.Module]
+    inputs: Callable[[int], list[Tensor]]
+    batch: Callable[[Any], Any]
+    step: Callable[[Any, nn.Module, Any], Mapping[str, Tensor]]
+    forward: Callable[[nn.Module, Tensor, Tensor], Tensor]
+    meta: Callable[[], nn.Module]
+
+
+def _mambo() -> Adapter:
+    from auricle.systems.mambo.clips import Batch
+    from auricle.systems.mambo.config import paper, smoke
+    from auricle.systems.mambo.model import build, score
+    from auricle.systems.mambo.train import Step, new_network
+
+    def config() -> Any:
+        base = smoke()
+        return base.model_copy(update={"model": base.model.model_copy(update={"d_model": 16, "frontend_dim": 12})})
+
+    def noise(seconds: float, seed: int) -> Tensor:
+        return 0.1 * torch.randn(round(seconds * 16000), generator=torch.Generator().manual_seed(seed))
+
+    def batch(cfg: Any) -> Batch:
+        waves = torch.stack([noise(1.0, seed) for seed in range(4)])
+        truth = torch.tensor([1, 0, 1, 0])
+        return Batch(waves, truth, truth[:, None].expand(4, 100).contiguous())
+
+    return Adapter(
+        config=config,
+        build=new_network,
+        inputs=lambda count: [noise(0.5 + 0.23 * item, item) for item in range(count)],
+        batch=batch,
+        step=lambda cfg, model, items: Step(cfg.train)(model, items),
+        forward=lambda model, waves, lengths: score(model(waves, lengths)),
+        meta=lambda: build(paper().model),
+    )
+
+
+ADAPTERS: dict[str, Callable[[], Adapter]] = {"mambo": _mambo}
