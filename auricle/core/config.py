@@ -85,7 +85,7 @@ def _parse(text: str) -> Any:
 
 
 def _unknown(key: str, valid: list[str]) -> str:
-    tails = {name.rsplit(".", 1)[-1]: name for name in valid}
+    tails = {name.rsplit(".", 1)[-1]: name for name in reversed(valid)}
     near = difflib.get_close_matches(key, valid, n=1) or [
         tails[tail] for tail in difflib.get_close_matches(key.rsplit(".", 1)[-1], tails, n=1)
     ]

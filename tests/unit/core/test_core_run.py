@@ -1,0 +1,70 @@
+import json
+
+import pytest
+
+from auricle.core.config import Config
+from auricle.core.errors import CheckpointError, ConfigError
+from auricle.core.run import RunFolder, open_run
+
+
+class Settings(Config):
+    lr: float = 0.1
+    seed: int = 0
+
+
+def test_a_new_folder_gets_config_and_environment(tmp_path):
+    run = open_run(tmp_path / "a" / "b", "toy", "laptop", Settings())
+    saved = run.saved_config()
+    assert (saved["system"], saved["preset"], saved["config"]) == ("toy", "laptop", {"lr": 0.1, "seed": 0})
+    environment = json.loads((run.path / "environment.json").read_text())
+    assert environment["packages"]["torch"] != "not installed"
+
+
+def test_the_same_config_goes_on_and_keeps_what_is_there(tmp_path):
+    run = open_run(tmp_path, "toy", "laptop", Settings())
+    run.mark("prepare", clips=3)
+    again = open_run(tmp_path, "toy", "laptop", Settings())
+    assert again.done("prepare")
+    assert again.facts("prepare") == {"clips": 3}
+
+
+def test_another_config_is_refused_with_the_difference(tmp_path):
+    open_run(tmp_path, "toy", "laptop", Settings())
+    with pytest.raises(ConfigError, match=r"lr: there 0.1, asked 0.2.*--overwrite"):
+        open_run(tmp_path, "toy", "laptop", Settings(lr=0.2))
+
+
+def test_overwrite_clears_the_run_and_nothing_else(tmp_path):
+    run = open_run(tmp_path, "toy", "laptop", Settings())
+    run.mark("train")
+    run.checkpoints.mkdir()
+    (run.checkpoints / "x").write_text("old")
+    (tmp_path / "notes.txt").write_text("mine")
+    run = open_run(tmp_path, "toy", "laptop", Settings(lr=0.2), overwrite=True)
+    assert not run.done("train")
+    assert not run.checkpoints.exists()
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_a_folder_with_other_files_is_refused(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(ConfigError, match=r"no config.json"):
+        open_run(tmp_path, "toy", "laptop", Settings())
+
+
+def test_a_file_is_refused(tmp_path):
+    (tmp_path / "f").write_text("")
+    with pytest.raises(ConfigError, match="is a file"):
+        open_run(tmp_path / "f", "toy", "laptop", Settings())
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"system": "toy"}'])
+def test_a_damaged_config_is_a_checkpoint_error(tmp_path, text):
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(CheckpointError, match=r"config.json"):
+        RunFolder(tmp_path).saved_config()
+
+
+def test_seeds_share_a_cache(tmp_path):
+    assert RunFolder(tmp_path / "seed-1").cache == RunFolder(tmp_path / "seed-0").cache == tmp_path / "cache"
+    assert RunFolder(tmp_path / "mambo").cache == tmp_path / "mambo" / "cache"
