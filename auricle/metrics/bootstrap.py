@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import ndtr, stdtrit
 
 from auricle.core.errors import ConfigError, DataError
 from auricle.core.seed import rng
@@ -149,15 +150,20 @@ def _need_groups(n_groups: int) -> None:
         )
 
 
-def _interval(replicates: FloatArray) -> tuple[float, float]:
-    """Give the 2.5 and 97.5 % quantiles of the replicates that hold both classes."""
+def _interval(replicates: FloatArray, n_groups: int | None) -> tuple[float, float]:
+    """Give the percentile interval of the replicates that hold both classes.
+
+    With few groups the quantiles move out as those of t do against the normal: Hesterberg's expanded percentile
+    interval (The American Statistician 69, 2015).
+    """
     usable = replicates[np.isfinite(replicates)]
     if usable.size < _USABLE * replicates.size:
         raise DataError(
             f"only {usable.size} of {replicates.size} bootstrap replicates hold both classes: "
             "too few groups hold bona fide or spoof trials for an interval by group"
         )
-    low, high = np.quantile(usable, (0.025, 0.975))
+    tail = 0.025 if n_groups is None else float(ndtr(stdtrit(n_groups - 1, 0.025)))
+    low, high = np.quantile(usable, (tail, 1 - tail))
     return float(low), float(high)
 
 
@@ -213,8 +219,9 @@ def bootstrap(
     """Give the 95 % percentile bootstrap interval of a detection metric.
 
     By speaker, G - 1 of G groups are drawn per replicate, which makes the spread right for few groups (Rao & Wu,
-    1988). With under about ten groups the interval is still a rough one. Where a detector makes no error at all, the
-    interval has width zero: it says nothing about errors rarer than one in the number of trials.
+    1988), and the quantiles are those of an expanded percentile interval (Hesterberg, 2015). With under about six
+    groups the interval is still a rough one. Where a detector makes no error at all, the interval has width zero: it
+    says nothing about errors rarer than one in the number of trials.
 
     Args:
         statistic: ``"eer"``, ``"auc"``, ``"min_dcf"`` (or these functions), or a function of
@@ -234,7 +241,8 @@ def bootstrap(
             replicates by group lack a class.
         ConfigError: an unknown statistic or too few replicates.
     """
-    return _interval(replicates(statistic, scores, labels, groups, n, seed=seed))
+    n_groups = None if groups is None else np.unique(np.asarray(groups).astype(str)).size
+    return _interval(replicates(statistic, scores, labels, groups, n, seed=seed), n_groups)
 
 
 def paired_bootstrap(
@@ -299,10 +307,11 @@ def paired_bootstrap_runs(
         raise DataError("some runs have groups and some have none; give groups for all runs or for none")
     pairs = [(_Trials(run.scores_a, run.labels), _Trials(run.scores_b, run.labels)) for run in runs]
     index = _shared_groups(runs, [a.size for a, _ in pairs])
+    n_groups = None if index is None else 1 + max(int(numbers.max()) for numbers in index)
     generator = rng(seed, "paired bootstrap")
     differences: list[FloatArray] = []
     for rows in _blocks(n, max(a.size for a, _ in pairs)):
-        drawn = None if index is None else _group_weights(generator, 1 + max(int(i.max()) for i in index), rows)
+        drawn = None if n_groups is None else _group_weights(generator, n_groups, rows)
         total = np.zeros(rows)
         for run, (a, b) in enumerate(pairs):
             if drawn is None or index is None:
@@ -314,7 +323,7 @@ def paired_bootstrap_runs(
     ones = [np.ones((1, a.size), dtype=np.int64) for a, _ in pairs]
     value_a = float(np.mean([a.statistic(statistic, one)[0] for (a, _), one in zip(pairs, ones, strict=True)]))
     value_b = float(np.mean([b.statistic(statistic, one)[0] for (_, b), one in zip(pairs, ones, strict=True)]))
-    return Difference(value_a, value_b, value_a - value_b, _interval(np.concatenate(differences)))
+    return Difference(value_a, value_b, value_a - value_b, _interval(np.concatenate(differences), n_groups))
 
 
 def _shared_groups(runs: Sequence[PairedScores], sizes: Sequence[int]) -> list[IntArray] | None:

@@ -6,7 +6,7 @@ score is above the threshold, so that
     FRR(s) = share of bona fide scores <= s        FAR(s) = share of spoof scores > s
 
 evaluated below the smallest score and at each distinct score. Trials with equal scores move together, so no result
-depends on the order of the trials. Counts stay integers until the last division.
+depends on the order of the trials.
 """
 
 from __future__ import annotations
@@ -45,6 +45,9 @@ class ErrorRates(NamedTuple):
 def eer_index(bonafide: IntArray, spoof: IntArray) -> IntArray:
     """Find where FRR and FAR differ least, the first such place, along the last axis of cumulative counts.
 
+    The rates are divided first and then compared, as the scorer of ASVspoof does: where two neighbouring scores are
+    equally good, rounding decides, and it has to decide the same way here.
+
     Args:
         bonafide: cumulative counts of bona fide trials, shape (..., K + 1); the last entry is their number.
         spoof: the same for spoof trials.
@@ -53,7 +56,8 @@ def eer_index(bonafide: IntArray, spoof: IntArray) -> IntArray:
         Indices, shape (...).
     """
     n_real, n_fake = bonafide[..., -1:], spoof[..., -1:]
-    return np.asarray(np.argmin(np.abs(bonafide * n_fake - (n_fake - spoof) * n_real), axis=-1))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(np.argmin(np.abs(bonafide / n_real - (n_fake - spoof) / n_fake), axis=-1))
 
 
 def eer_from_counts(bonafide: IntArray, spoof: IntArray) -> FloatArray:

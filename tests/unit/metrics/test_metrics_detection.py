@@ -34,7 +34,7 @@ def eer_by_hand(bonafide: list[float], spoof: list[float]) -> float:
     for s in [-math.inf, *sorted(set(bonafide) | set(spoof))]:
         frr = sum(b <= s for b in bonafide) / len(bonafide)
         far = sum(f > s for f in spoof) / len(spoof)
-        if abs(frr - far) < best[0] - 1e-12:
+        if abs(frr - far) < best[0]:
             best = (abs(frr - far), (frr + far) / 2)
     return best[1]
 
@@ -63,6 +63,19 @@ def test_eer_of_hand_worked_lists(bonafide, spoof, expected, threshold):
     got = eer(bonafide, spoof)
     assert got.eer == pytest.approx(expected, abs=1e-12)
     assert got.threshold == threshold
+
+
+def test_eer_equals_the_item_by_item_procedure_of_the_scorer():
+    """Without ties, walking through the sorted trials one by one gives the same number, draws included."""
+    generator = np.random.default_rng(1)
+    for _ in range(300):
+        bonafide = generator.normal(1, 1, generator.integers(1, 60))
+        spoof = generator.normal(0, 1, generator.integers(1, 60))
+        truth = np.repeat([1, 0], [bonafide.size, spoof.size])[np.argsort(np.concatenate([bonafide, spoof]))]
+        frr = np.append(0.0, np.cumsum(truth) / bonafide.size)
+        far = np.append(1.0, (spoof.size - np.cumsum(1 - truth)) / spoof.size)
+        at = np.argmin(np.abs(frr - far))
+        assert eer(bonafide, spoof).eer == pytest.approx((frr[at] + far[at]) / 2, abs=1e-12)
 
 
 def test_eer_of_equal_scores_is_one_half():
