@@ -7,6 +7,7 @@ a channel (see `auricle.audio.channel`) and never a spoof.
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -57,11 +58,14 @@ class Family:
 
 
 _OWN = "Apache-2.0"
+# the wrapper and the library inside it
+_WORLD = "MIT AND BSD-3-Clause"
 _TABLE = (
-    Family("world", "copy", "world", "copy", "MIT", "WORLD vocoder, analysed and put together again",
+    Family("world", "copy", "world", "copy", _WORLD, "WORLD vocoder, analysed and put together again",
            variants=("dio",), on_request=("harvest",)),
-    Family("world_conversion", "conversion", "world_conversion", "convert", "MIT",
-           "WORLD with pitch and spectral envelope moved to another voice's", variants=("mean", "warp"), needs="target"),
+    Family("world_conversion", "conversion", "world_conversion", "convert", _WORLD,
+           "WORLD with pitch and spectral envelope moved to another voice's", variants=("mean", "warp"),
+           needs="target"),
     Family("griffin_lim", "copy", "griffin_lim", "copy", _OWN, "mel spectrogram and a phase found by iteration",
            variants=("mel80", "mel128")),
     Family("lpc_pulse", "copy", "lpc", "pulse", _OWN, "all-pole filter driven by pulses and noise"),
@@ -121,17 +125,17 @@ def synthesize(
     chosen = _family(family)
     _require_packages(chosen)
     pick = _variant(chosen, variant, rng)
-    function = getattr(importlib.import_module(f"{__name__}.{chosen.module}"), chosen.function)
+    make: Callable[..., Spoof] = getattr(importlib.import_module(f"{__name__}.{chosen.module}"), chosen.function)
     if chosen.kind == "tts":
         if text is None or not any(character.isalnum() for character in text):
             raise DataError(f"{family} speaks a text and got {text!r}; pass text=... with words in it")
-        return function(text, _language(chosen, language), rng, pick)
+        return make(text, _language(chosen, language), rng, pick)
     clip = _clip(wave, rate_hz, f"{family} (wave)")
     if chosen.needs == "target":
         if target is None:
             raise DataError(f"{family} needs a clip of another voice and got none; pass target=...")
-        return function(clip, rate_hz, rng, pick, _clip(target, rate_hz, f"{family} (target)"))
-    return function(clip, rate_hz, rng, pick)
+        return make(clip, rate_hz, rng, pick, _clip(target, rate_hz, f"{family} (target)"))
+    return make(clip, rate_hz, rng, pick)
 
 
 def _family(name: str) -> Family:

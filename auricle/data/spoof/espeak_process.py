@@ -29,16 +29,17 @@ def speak(library_path: str, data_path: str, languages: list[str], variant: str,
     library = ctypes.CDLL(library_path)
     pieces: list[bytes] = []
 
-    @ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)
     def gather(samples: int | None, count: int, events: int | None) -> int:
         if samples and count > 0:
             pieces.append(ctypes.string_at(samples, 2 * count))
         return 0
 
+    # held here until the end: a callback that Python collects would crash the library
+    callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)(gather)
     rate_hz = library.espeak_Initialize(AUDIO_OUTPUT_SYNCHRONOUS, 0, data_path.encode(), DONT_EXIT)
     if rate_hz <= 0:
         raise SystemExit(f"espeak-ng did not start with the data in {data_path}; reinstall espeakng_loader")
-    library.espeak_SetSynthCallback(gather)
+    library.espeak_SetSynthCallback(callback)
     language = _choose(library, languages, variant)
     library.espeak_SetParameter(RATE, pace, 0)
     library.espeak_SetParameter(PITCH, pitch, 0)

@@ -36,7 +36,8 @@ def warp(log_envelope: NDArray[Any], factor: float) -> NDArray[Any]:
     position = np.minimum(np.arange(bins) / factor, bins - 1)
     low = np.minimum(position.astype(np.int64), bins - 2)
     share = (position - low).astype(log_envelope.dtype)
-    return log_envelope[..., low] * (1 - share) + log_envelope[..., low + 1] * share
+    warped: NDArray[Any] = log_envelope[..., low] * (1 - share) + log_envelope[..., low + 1] * share
+    return warped
 
 
 def move(wave: NDArray[np.float32], rate_hz: int, factor: float) -> NDArray[np.float32]:

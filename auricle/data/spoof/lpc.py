@@ -91,7 +91,8 @@ def _drive(wave: NDArray[np.float32], rate_hz: int, source: NDArray[np.float64])
     # four times the frame leaves room for the filter's ringing, which would otherwise wrap round
     n_fft = 4 * size
     shape = gain[:, None].astype(np.float32) / fft.rfft(poly.astype(np.float32), n=n_fft, axis=1)
-    driven = fft.irfft(fft.rfft(frame(source.astype(np.float32), size, hop) * window, n=n_fft, axis=1) * shape, n=n_fft)
+    pushed = fft.rfft(frame(source.astype(np.float32), size, hop) * window, n=n_fft, axis=1)
+    driven = fft.irfft(pushed * shape, n=n_fft, axis=1).astype(np.float32, copy=False)
     return overlap_add(driven, hop, len(wave), lead=size // 2)
 
 

@@ -37,6 +37,6 @@ def modify(wave: NDArray[np.float32], rate_hz: int, rng: np.random.Generator, va
     except parselmouth.PraatError as error:
         raise AudioError(f"Praat cannot work on this clip: {str(error).splitlines()[0]}") from None
     # "Change gender" resamples inside and comes back at the rate it worked at
-    if int(round(changed.sampling_frequency)) != rate_hz:
+    if round(changed.sampling_frequency) != rate_hz:
         changed = call(changed, "Resample", rate_hz, 50)
     return finish(fit_length(changed.values[0], len(wave)), rate_hz, f"praat-{variant}", like=wave)
