@@ -74,8 +74,8 @@ def fit(
 
     In `folder` it writes ``metrics.jsonl`` (a row per update) and ``checkpoints/`` with ``best-<step>`` (the
     `keep_best` best evaluations) and ``state-<step>`` (the newest two resumable states; after the run, the last one).
-    A state found there is gone on with; its settings must be these. Under ``accelerate launch`` each of P processes
-    takes every P-th batch, so P processes with `accumulate` A train like one with P * A.
+    A state found there is gone on with; its settings must be these. Under ``accelerate launch`` (or torchrun) each
+    of P processes takes every P-th batch, so P processes with `accumulate` A train like one with P * A.
 
     Args:
         model: trained in place, and at the end as it was after the last update. Its attributes other than parameters

@@ -103,7 +103,8 @@ def killed_in_call(folder, name, count):
 
 def main(root, seed):
     torch.set_num_threads(1)
-    importlib.import_module("accelerate")  # once, and not in every child
+    for slow in ("accelerate", "torch._dynamo"):  # what the loop and the optimiser import at their first use
+        importlib.import_module(slow)
     draw = random.Random(seed)
     whole, broken = root / "whole", root / "broken"
     kills = [killed_at_step(broken, step) for step in sorted(draw.sample(range(1, 40), 4))]

@@ -161,3 +161,14 @@ def test_best_of_the_resumed_step_is_never_gone(tmp_path, unbroken):
     _, result = train(moved, evaluate=falling, keep_best=1, save_every=4)
     assert [b.path for b in result.best] == [moved / "checkpoints" / "best-000023"]
     assert sorted(p.name for p in (moved / "checkpoints").iterdir()) == ["best-000023", "state-000023"]
+
+
+def test_patience_is_not_forgotten(tmp_path):
+    """The gain is at step 2; patience 4 ends the run at step 6, also when it was stopped at 3 and 5."""
+    values = lambda model, step: {"dev_loss": float(abs(step - 2))}  # noqa: E731
+    changes = {"evaluate": values, "eval_every": 1, "save_every": 1, "patience": 4}
+    for more in (3, 2):
+        with pytest.raises(Stop):
+            train(tmp_path, stop_after=more, **changes)
+    _, result = train(tmp_path, **changes)
+    assert (result.step, result.stopped, result.best[0].step) == (6, "early_stop", 2)
