@@ -1,1 +1,1 @@
-"""Manifests, the embedded corpus and spoofed speech."""
+"""Data: manifests, the embedded corpus, spoofed speech. Lhotse CutSets in, Lhotse CutSets out."""
