@@ -1,0 +1,1 @@
+"""How the embedded corpus is cut from Debian packages: readers, selection, licences."""
