@@ -15,7 +15,7 @@ from auricle.nn.norm import GatedRMSNorm
 from auricle.nn.ssm.mixer import Mixer, inner_heads, per_head, split, time_step_bias, undecayed
 from auricle.nn.ssm.ssd import ssd_chunked, ssd_dual, ssd_recurrent
 
-# Up to here the quadratic form is no slower on a CPU than chunks (the crossover lay between 128 and 200 frames, D 64-128).
+# Up to here the quadratic form is no slower on a CPU than chunks; the crossover lay between 128 and 200 frames.
 DUAL_FRAMES = 160
 
 
