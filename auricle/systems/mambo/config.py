@@ -40,14 +40,14 @@ class DataConfig(Config):
     segment_s: float = Field(2.0, gt=0.2)  # what the network sees at once; shorter clips are tiled
     min_clip_s: float = Field(1.0, ge=0.2)
     max_clip_s: float = Field(3.0, ge=0.5)
-    clips_per_voice: int = Field(40, ge=2)
+    clips_per_voice: int = Field(24, ge=2)
     seen: tuple[str, ...] = ("world", "world_conversion", "griffin_lim", "lpc_pulse")
     unseen: tuple[str, ...] = ("lpc_noise", "psola", "formant", "phase_vocoder", "hibari")
     spoofs_per_clip: int = Field(2, ge=1)  # seen families drawn for each training and dev clip
     test_share: float = Field(0.5, gt=0, le=1)  # share of the test clips that each family re-synthesises
     band_hz: float = Field(3800.0, ge=1000)  # the sources end between 4 and 8 kHz; above this nobody looks
-    channels: tuple[str, ...] = ("none", "mu_law", "a_law", "g722", "mp3", "opus")
-    foreign_channels: tuple[str, ...] = ("gsm", "vorbis")  # for the second leak check only
+    channels: tuple[str, ...] = ("none", "mu_law", "a_law", "g722", "mp3", "vorbis")
+    foreign_channels: tuple[str, ...] = ("gsm", "opus")  # for the second leak check only
     workers: int = Field(0, ge=0)  # processes that build clips; 0 is one a core
 
     @model_validator(mode="after")

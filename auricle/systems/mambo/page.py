@@ -9,13 +9,11 @@ from auricle.core.report import Report
 from auricle.core.run import RunFolder
 from auricle.data import fields
 from auricle.report.html import render
-from auricle.report.players import Player
+from auricle.report.players import Player, hardest_errors
 from auricle.report.plots import Curve, Histogram
 from auricle.systems.mambo.clips import Clips
 from auricle.systems.mambo.config import MamboConfig
 from auricle.systems.mambo.infer import Detector
-
-HARDEST = 5
 
 
 def write(
@@ -66,15 +64,12 @@ def write(
 
 def hardest(test: Clips, scores: np.ndarray, threshold: float) -> list[Player]:
     """Pick the fakes that pass most easily and the real clips that fail most clearly, beyond the threshold."""
-    labels = test.labels
-    order = np.argsort(scores)
-    accepted = [i for i in order[::-1] if not labels[i] and scores[i] > threshold][:HARDEST]
-    rejected = [i for i in order if labels[i] and scores[i] <= threshold][:HARDEST]
+    accepted, rejected = hardest_errors(scores, test.labels, threshold)
     players = []
     for heading, chosen in (("False accepts", accepted), ("False rejects", rejected)):
         for index in chosen:
             fact = test.facts[index]
             what = f"synthetic, {fact.get(fields.GENERATOR)}" if heading == "False accepts" else "real"
             caption = f"{what}; score {scores[index]:.2f}, threshold {threshold:.2f}"
-            players.append(Player(str(fact["id"]), test.wave(int(index)), test.rate_hz, caption, heading))
+            players.append(Player(str(fact["id"]), test.wave(index), test.rate_hz, caption, heading))
     return players

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from auricle.core.errors import DataError
 from auricle.core.seed import rng
 
-SHARES = {"test": 0.36, "dev": 0.18}  # of the voices of each source; the rest trains
+SHARES = {"test": 0.3, "dev": 0.12}  # of the voices of each source; the rest trains
 
 
 def split_groups(sources: Mapping[str, str], split: int) -> dict[str, str]:
