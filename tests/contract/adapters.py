@@ -40,7 +40,8 @@ class Adapter:
 def _mambo() -> Adapter:
     from auricle.systems.mambo.clips import Batch
     from auricle.systems.mambo.config import paper, smoke
-    from auricle.systems.mambo.model import build, score
+    from auricle.systems.mambo.model import score
+    from auricle.systems.mambo.network import Network
     from auricle.systems.mambo.train import Step, new_network
 
     def config() -> Any:
@@ -62,7 +63,7 @@ def _mambo() -> Adapter:
         batch=batch,
         step=lambda cfg, model, items: Step(cfg.train)(model, items),
         forward=lambda model, waves, lengths: score(model(waves, lengths)),
-        meta=lambda: build(paper().model),
+        meta=lambda: Network(paper()),
     )
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import re
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from auricle.backbones.architecture import XLS_R_300M_ID, XLS_R_300M_REVISION, architecture
 from auricle.core.config import Config
+from auricle.core.errors import ConfigError
 
 Topology = Literal["mambo1", "mambo2", "mambo3", "mambo4", "transformer"]
 Mixer = Literal["mamba", "mamba2", "hydra", "gdn", "bimamba_add", "bimamba_concat", "bimamba2_add", "bimamba2_concat"]
@@ -28,6 +31,34 @@ class ModelConfig(Config):
     pool_hidden: int | None = Field(None, ge=1)  # as ffn_hidden
     frontend: Literal["lfcc", "logmel", "ssl"] = "ssl"
     frontend_dim: int = Field(1024, ge=1)  # coefficients or bands of a frame; 1024 for XLS-R
+    encoder: str | None = None  # for "ssl": a folder in the format of Transformers, or a Hub id
+    encoder_revision: str | None = None  # commit of a Hub id, 40 hex digits
+    encoder_layer: int | Literal["weighted"] | None = None  # None is the last layer, as in the release
+    encoder_freeze: bool = False  # the released command trains the whole encoder
+    encoder_config: dict[str, Any] | None = None  # the encoder's architecture; read from `encoder`, kept with the run
+
+    @model_validator(mode="before")
+    @classmethod
+    def _encoder_is_described(cls, values: Any) -> Any:
+        """Store the encoder's architecture, so that a run can be read without the folder the encoder came from."""
+        if not isinstance(values, dict) or not isinstance(values.get("encoder"), str):
+            return values
+        origin = {"name": values["encoder"], "revision": values.get("encoder_revision")}
+        known = values.get("encoder_config")
+        if isinstance(known, dict) and {key: known.get(key) for key in origin} == origin:
+            return values
+        return {**values, "encoder_config": {**origin, **architecture(origin["name"], origin["revision"])}}
+
+    @model_validator(mode="after")
+    def _encoder_fits(self) -> ModelConfig:
+        if self.frontend != "ssl" or self.encoder_config is None:
+            return self
+        width, count = self.encoder_config.get("hidden_size"), self.encoder_config.get("num_hidden_layers")
+        if self.frontend_dim != width:
+            raise ValueError(f"frontend_dim is {self.frontend_dim} and the encoder's frames are {width} wide; set both")
+        if isinstance(self.encoder_layer, int) and not 0 <= self.encoder_layer <= (count or 0):
+            raise ValueError(f"encoder_layer is {self.encoder_layer}; this encoder has 0 to {count}, or weighted")
+        return self
 
 
 class DataConfig(Config):
@@ -47,6 +78,7 @@ class DataConfig(Config):
     test_share: float = Field(0.5, gt=0, le=1)  # share of the test clips that each family re-synthesises
     band_hz: float = Field(3800.0, ge=1000)  # the sources end between 4 and 8 kHz; above this nobody looks
     channels: tuple[str, ...] = ("none", "mu_law", "a_law", "g722", "mp3", "vorbis")
+    noise_snr_db: tuple[float, float] = (25.0, 40.0)  # pink noise over everything: covers codec noise and exact zeros
     foreign_channels: tuple[str, ...] = ("gsm", "opus")  # for the second leak check only
     workers: int = Field(0, ge=0)  # processes that build clips; 0 is one a core
 
@@ -110,6 +142,7 @@ def paper() -> MamboConfig:
     """MamBo-3-Hydra-N3 with L = 5 on XLS-R 300M: the published sizes and recipe (released code)."""
     return MamboConfig(
         seed=114514,  # the only seed of the release
+        model=ModelConfig(encoder=XLS_R_300M_ID, encoder_revision=XLS_R_300M_REVISION),
         data=DataConfig(segment_s=4.175, max_clip_s=4.175, channels=("none",)),  # 66,800 samples at 16 kHz
         eval=EvalConfig(controls=False),
     )
@@ -163,6 +196,32 @@ def smoke() -> MamboConfig:
         train=base.train.model_copy(update={"max_steps": 50, "eval_every": 25, "save_every": 25, "batch": 16}),
         eval=EvalConfig(average=1, bootstrap=100, control_steps=10),
     )
+
+
+_MIXERS: dict[str, Mixer] = {"Mamba": "mamba", "Mamba2": "mamba2", "Hydra": "hydra", "GDN": "gdn"}
+NAMED = tuple(f"MamBo-{kind}-{mixer}-N{n}" for kind in (1, 2, 3, 4) for mixer in _MIXERS for n in (1, 2, 3))
+
+
+def named(name: str) -> MamboConfig:
+    """Give one of the paper's 48 configurations; they differ in nothing but topology, mixer and N.
+
+    On the command line: ``--preset paper model.topology=mambo1 model.mixer=mamba2 model.n=2`` is MamBo-1-Mamba2-N2.
+
+    Args:
+        name: one of `NAMED`, such as ``MamBo-3-Hydra-N3``.
+
+    Raises:
+        ConfigError: no such configuration.
+    """
+    parts = re.fullmatch(r"MamBo-([1-4])-(\w+)-N([1-3])", name)
+    if parts is None or parts[2] not in _MIXERS:
+        raise ConfigError(
+            f"there is no configuration {name!r}; names are MamBo-{{1..4}}-{{{','.join(_MIXERS)}}}-N{{1..3}}, "
+            "such as MamBo-3-Hydra-N3"
+        )
+    base = paper()
+    settings = {"topology": f"mambo{parts[1]}", "mixer": _MIXERS[parts[2]], "n": int(parts[3])}
+    return base.model_copy(update={"model": base.model.model_copy(update=settings)})
 
 
 PRESETS = {"smoke": smoke, "laptop": laptop, "paper": paper}

@@ -1,4 +1,4 @@
-"""From a waveform to logits: the spectral front end, the mean taken out, and `MamBo`."""
+"""From a waveform to logits: a spectral front end with its mean taken out, or a speech encoder, and `MamBo`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from auricle.audio.spectral import LFCC, LogMel
+from auricle.backbones.speech import SpeechEncoder
 from auricle.core.errors import ConfigError
 from auricle.systems.mambo.config import MamboConfig
 from auricle.systems.mambo.model import Output, build
@@ -17,17 +18,22 @@ LEVEL = 0.05  # RMS that every window is brought to: the level is no evidence, a
 class Network(nn.Module):
     """The detector on waveforms.
 
+    With a speech encoder (``model.frontend=ssl``) this only sets up its form. Its weights come with a checkpoint of the
+    run or, if none was loaded, from ``model.encoder`` when the first batch passes through.
+
     Args:
         cfg: the whole config: rate and band of the data, front end and sizes of the model.
 
     Raises:
-        ConfigError: a front end that does not work on waveforms in this version.
+        ConfigError: ``ssl`` without an encoder, or at a rate that is not the encoder's.
+        MissingExtra: ``ssl`` without Transformers.
     """
 
     def __init__(self, cfg: MamboConfig) -> None:
         super().__init__()
         kind, dim, rate_hz = cfg.model.frontend, cfg.model.frontend_dim, cfg.data.rate_hz
         self.spectrum: LFCC | LogMel
+        self.encoder: SpeechEncoder | None = None
         if kind == "lfcc":
             # as many coefficients as filters: a rotation of the log spectrum that decorrelates it
             self.spectrum = LFCC(
@@ -38,10 +44,7 @@ class Network(nn.Module):
                 rate_hz, n_mels=dim, hop=round(HOP_S * rate_hz), high_hz=cfg.data.band_hz, center=False
             )
         else:
-            raise ConfigError(
-                "model.frontend=ssl needs a pretrained speech encoder, which this version cannot load yet; "
-                "use model.frontend=lfcc or logmel, or give MamBo features of your own"
-            )
+            self.encoder = _encoder(cfg)
         self.mambo = build(cfg.model)
 
     def forward(self, wave: Tensor, lengths: Tensor | None = None) -> Output:
@@ -53,21 +56,29 @@ class Network(nn.Module):
 
         Returns:
             See `model.Output`; frames are 20 ms.
+
+        Raises:
+            CheckpointError: the speech encoder has no weights and none can be read.
         """
+        features, mask = self._features(wave, lengths)
+        output: Output = self.mambo(features, None if lengths is None else mask)
+        return output
+
+    def _features(self, wave: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Give frames (B, T, F) of the encoder, or log-spectral ones without the clip's mean; and their mask."""
+        if self.encoder is not None:
+            encoded: tuple[Tensor, Tensor] = self.encoder(wave, lengths)
+            return encoded
         with torch.no_grad():
             wave = wave * (LEVEL / self._rms(wave, lengths).clamp_min(1e-6))[:, None]
             features = self.spectrum(wave, lengths)  # (B, T, F)
-            mask = None
             if lengths is None:
-                features = features - features.mean(dim=1, keepdim=True)
-            else:
-                frames = torch.as_tensor(self.spectrum.frames(lengths))
-                mask = torch.arange(features.shape[1], device=wave.device) < frames[:, None]
-                # the level and the steady colour of the channel are not evidence
-                mean = (features * mask[..., None]).sum(1, keepdim=True) / mask.sum(1)[:, None, None]
-                features = (features - mean) * mask[..., None]
-        output: Output = self.mambo(features, mask)
-        return output
+                return features - features.mean(dim=1, keepdim=True), None
+            frames = torch.as_tensor(self.spectrum.frames(lengths))
+            mask = torch.arange(features.shape[1], device=wave.device) < frames[:, None]
+            # the level and the steady colour of the channel are not evidence
+            mean = (features * mask[..., None]).sum(1, keepdim=True) / mask.sum(1)[:, None, None]
+            return (features - mean) * mask[..., None], mask
 
     @staticmethod
     def _rms(wave: Tensor, lengths: Tensor | None) -> Tensor:
@@ -76,3 +87,22 @@ class Network(nn.Module):
             return wave.square().mean(dim=1).sqrt()
         valid = torch.arange(wave.shape[1], device=wave.device) < lengths[:, None]
         return ((wave * valid).square().sum(1) / lengths).sqrt()
+
+
+def _encoder(cfg: MamboConfig) -> SpeechEncoder:
+    """Set up the speech encoder that the config names."""
+    model = cfg.model
+    if model.encoder is None or model.encoder_config is None:
+        raise ConfigError(
+            "model.frontend=ssl needs a speech encoder: give model.encoder=FOLDER (wav2vec 2.0, XLS-R, WavLM or HuBERT "
+            "as Transformers saves them) and model.frontend_dim=WIDTH, or use model.frontend=lfcc or logmel"
+        )
+    if cfg.data.rate_hz != SpeechEncoder.rate_hz:
+        raise ConfigError(f"data.rate_hz is {cfg.data.rate_hz}; speech encoders take {SpeechEncoder.rate_hz} Hz")
+    values = {key: value for key, value in model.encoder_config.items() if key not in ("name", "revision")}
+    return SpeechEncoder(
+        values,
+        layer=model.encoder_layer,
+        freeze=model.encoder_freeze,
+        pretrained=(model.encoder, model.encoder_revision),
+    )
