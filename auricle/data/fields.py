@@ -64,6 +64,39 @@ CLIP: Final = "clip"
 DETAIL: Final = "detail"
 """Finer than the label, such as the ground of footsteps."""
 
+SUBSET: Final = "subset"
+"""Part of a real corpus as it names it, such as ``eval`` or ``progress``; `SPLIT` is one of three words."""
+
+GENDER: Final = "gender"
+"""``F`` or ``M``, as a corpus gives it."""
+
+TRANSMISSION: Final = "transmission"
+"""Line a call went over in ASVspoof 2021 LA, such as ``ita_tx``."""
+
+TRIM: Final = "trim"
+"""``trim`` when a corpus cut silences off, else ``notrim``."""
+
+VOCODER: Final = "vocoder"
+"""Class of a spoof's vocoder in ASVspoof 2021 DF, such as ``traditional_vocoder``."""
+
+ATTACK_TAG: Final = "attack_tag"
+"""Group of attacks in ASVspoof 5, such as ``AC3``; the attack itself is the `GENERATOR`."""
+
+CODEC_QUALITY: Final = "codec_quality"
+"""Quality step of the codec in ASVspoof 5."""
+
+CODEC_SEED: Final = "codec_seed"
+"""Uncoded utterance that a coded one of ASVspoof 5 was made from; both belong in one split."""
+
+TASK: Final = "task"
+"""Task of a voice conversion challenge, in ASVspoof 2021 DF."""
+
+TEAM: Final = "team"
+"""Team of a voice conversion challenge, in ASVspoof 2021 DF."""
+
+GENDER_PAIR: Final = "gender_pair"
+"""Genders of source and target of a conversion, in ASVspoof 2021 DF."""
+
 BONAFIDE: Final = "bonafide"
 """Value of `LABEL`: recorded speech."""
 

@@ -1,0 +1,54 @@
+"""Protocols of real corpora in their own formats: read, counted against the published sizes, made into manifests.
+
+`read` and `check` go by a corpus's name in `PROTOCOLS`; `to_manifest` joins rows and audio. The readers are tolerant
+where the files are ragged (spaces, tabs, line ends, columns that may lack) and strict about what is missing: every
+complaint has the file, the line and what was expected.
+"""
+
+from auricle.data.protocols.asv_scores import (
+    AsvScores,
+    AsvTrial,
+    by_kind,
+    read_asv_scores_2019,
+    read_asv_scores_2021,
+)
+from auricle.data.protocols.asvspoof5 import read_asvspoof5
+from auricle.data.protocols.asvspoof2019 import read_asvspoof2019_la
+from auricle.data.protocols.asvspoof2021 import (
+    read_asvspoof2021_df,
+    read_asvspoof2021_la,
+    read_asvspoof2021_trials,
+)
+from auricle.data.protocols.counts import CheckRow, CheckTable, check
+from auricle.data.protocols.cuts import Manifest, audio_path, missing_audio, to_manifest
+from auricle.data.protocols.dfadd import read_dfadd
+from auricle.data.protocols.in_the_wild import read_in_the_wild
+from auricle.data.protocols.row import ProtocolRow
+from auricle.data.protocols.table import PROTOCOLS, Protocol, protocol, read
+
+__all__ = [
+    "PROTOCOLS",
+    "AsvScores",
+    "AsvTrial",
+    "CheckRow",
+    "CheckTable",
+    "Manifest",
+    "Protocol",
+    "ProtocolRow",
+    "audio_path",
+    "by_kind",
+    "check",
+    "missing_audio",
+    "protocol",
+    "read",
+    "read_asv_scores_2019",
+    "read_asv_scores_2021",
+    "read_asvspoof5",
+    "read_asvspoof2019_la",
+    "read_asvspoof2021_df",
+    "read_asvspoof2021_la",
+    "read_asvspoof2021_trials",
+    "read_dfadd",
+    "read_in_the_wild",
+    "to_manifest",
+]  # fmt: skip

@@ -1,0 +1,118 @@
+"""The corpora by name: who reads each, and the sizes that were published."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from auricle.core.errors import ConfigError
+from auricle.data.protocols import asvspoof5, asvspoof2019, asvspoof2021, dfadd, in_the_wild
+from auricle.data.protocols.row import ProtocolRow
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """A corpus.
+
+    Attributes:
+        name: key of `PROTOCOLS`.
+        title: as its readers call it.
+        read: reads a protocol file or the corpus's folder.
+        give: what to hand to `read`, for help texts.
+        sizes: published counts by subset: ``bonafide``, ``spoof``, ``speakers``, or an attack.
+        attacks: attacks that a subset may have; empty where they are not listed.
+        source: where the sizes were published.
+    """
+
+    name: str
+    title: str
+    read: Callable[[Path], list[ProtocolRow]]
+    give: str
+    sizes: Mapping[str, Mapping[str, int]]
+    source: str
+    attacks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+PROTOCOLS: dict[str, Protocol] = {
+    row.name: row
+    for row in (
+        Protocol(
+            asvspoof2019.CORPUS,
+            "ASVspoof 2019 LA",
+            asvspoof2019.read_asvspoof2019_la,
+            "ASVspoof2019.LA.cm.*.txt, or the folder with ASVspoof2019_LA_cm_protocols",
+            asvspoof2019.SIZES,
+            "Wang et al., Computer Speech & Language 64 (2020); attacks by division",
+            asvspoof2019.ATTACKS,
+        ),
+        Protocol(
+            asvspoof2021.LA,
+            "ASVspoof 2021 LA",
+            asvspoof2021.read_asvspoof2021_la,
+            "trial_metadata.txt of keys/LA/CM, or the folder with keys",
+            asvspoof2021.LA_SIZES,
+            "Liu et al., IEEE/ACM TASLP 31 (2023)",
+            dict.fromkeys(asvspoof2021.SUBSETS, asvspoof2021.LA_ATTACKS),
+        ),
+        Protocol(
+            asvspoof2021.DF,
+            "ASVspoof 2021 DF",
+            asvspoof2021.read_asvspoof2021_df,
+            "trial_metadata.txt of keys/DF/CM, or the folder with keys",
+            asvspoof2021.DF_SIZES,
+            "Liu et al., IEEE/ACM TASLP 31 (2023)",
+        ),
+        Protocol(
+            asvspoof5.CORPUS,
+            "ASVspoof 5, track 1",
+            asvspoof5.read_asvspoof5,
+            "ASVspoof5.*.tsv, or the folder with ASVspoof5_protocols",
+            asvspoof5.SIZES,
+            "counts of the released protocol files",
+            asvspoof5.ATTACKS,
+        ),
+        Protocol(
+            in_the_wild.CORPUS,
+            "In-the-Wild",
+            in_the_wild.read_in_the_wild,
+            "meta.csv, or its folder",
+            in_the_wild.SIZES,
+            "Müller et al., Interspeech 2022",
+        ),
+        Protocol(
+            dfadd.CORPUS,
+            "DFADD",
+            dfadd.read_dfadd,
+            "DATASET_<system>/<split>.txt, or the folder of the DATASET_* folders",
+            dfadd.SIZES,
+            "counts of the released test lists",
+            dfadd.ATTACKS,
+        ),
+    )
+}
+
+
+def protocol(name: str) -> Protocol:
+    """Look a corpus up by name.
+
+    Raises:
+        ConfigError: no such corpus; the message lists them.
+    """
+    if name not in PROTOCOLS:
+        raise ConfigError(f"there is no protocol {name!r}; protocols: {', '.join(PROTOCOLS)}")
+    return PROTOCOLS[name]
+
+
+def read(corpus: str, path: str | Path) -> list[ProtocolRow]:
+    """Read a corpus's protocol by the corpus's name.
+
+    Args:
+        corpus: a key of `PROTOCOLS`.
+        path: a protocol file, or the folder the corpus is unpacked in.
+
+    Raises:
+        ConfigError: no such corpus.
+        DataError: the file cannot be read as that corpus's.
+    """
+    return protocol(corpus).read(Path(path))
