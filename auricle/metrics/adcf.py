@@ -1,0 +1,163 @@
+"""Architecture-agnostic detection cost (a-DCF): one score decides about impostors and spoofs at once.
+
+Source: Shim et al., "a-DCF: an architecture agnostic metric with application to spoofing-robust speaker verification",
+Odyssey 2024 (arXiv 2403.01355). The default priors and costs are those of ASVspoof 5's released scorer.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from auricle.core.errors import ConfigError, DataError
+from auricle.metrics.trials import FloatArray, check_scores
+
+
+class Adcf(NamedTuple):
+    """A cost, the threshold it holds for, and the three error rates there; a rate is NaN where the class is absent."""
+
+    cost: float
+    threshold: float
+    miss: float
+    false_alarm_nontarget: float
+    false_alarm_spoof: float
+
+
+class _Weights(NamedTuple):
+    """What an error of each kind costs, prior included, and the cost of the better constant answer."""
+
+    miss: float
+    nontarget: float
+    spoof: float
+    constant: float
+
+
+def _weights(
+    p_target: float, p_nontarget: float, p_spoof: float, c_miss: float, c_nontarget: float, c_spoof: float
+) -> _Weights:
+    priors = (p_target, p_nontarget, p_spoof)
+    if not all(0 <= p <= 1 for p in priors) or abs(sum(priors) - 1) > 1e-9:
+        raise ConfigError(f"the priors of targets, nontargets and spoofs must add up to 1; got {priors}")
+    costs = (c_miss, c_nontarget, c_spoof)
+    if not all(0 < c < np.inf for c in costs):
+        raise ConfigError(f"the costs of a miss and of both false alarms must be positive; got {costs}")
+    miss, nontarget, spoof = p_target * c_miss, p_nontarget * c_nontarget, p_spoof * c_spoof
+    if not (miss > 0 and nontarget + spoof > 0):
+        raise ConfigError(f"without targets or without anything to refuse there is no decision; priors are {priors}")
+    return _Weights(miss, nontarget, spoof, min(miss, nontarget + spoof))
+
+
+def _sorted(scores: npt.ArrayLike | None, name: str, weight: float) -> FloatArray:
+    """Sort the scores of a class; a class that weighs nothing may be absent."""
+    if scores is None or np.size(scores) == 0:
+        if weight > 0:
+            raise DataError(f"there are no {name} scores; the a-DCF needs them, or a prior of 0 for their class")
+        return np.empty(0)
+    return np.sort(check_scores(scores, name))
+
+
+def _rates(scores: FloatArray, thresholds: FloatArray) -> FloatArray:
+    """Give the share of scores at or below each threshold; NaN without scores."""
+    if scores.size == 0:
+        return np.full(thresholds.shape, np.nan)
+    return np.asarray(np.searchsorted(scores, thresholds, side="right") / scores.size)
+
+
+def _best(target: FloatArray, nontarget: FloatArray, spoof: FloatArray, at: FloatArray, weights: _Weights) -> Adcf:
+    """Give the cheapest of some thresholds, the lowest one if several are."""
+    miss, passed, fooled = _rates(target, at), 1 - _rates(nontarget, at), 1 - _rates(spoof, at)
+    # a class that weighs nothing adds nothing, also where its rate is not known
+    cost = weights.miss * miss
+    cost = cost + (weights.nontarget * passed if weights.nontarget > 0 else 0.0)
+    cost = cost + (weights.spoof * fooled if weights.spoof > 0 else 0.0)
+    index = int(np.argmin(cost))
+    return Adcf(
+        float(cost[index] / weights.constant), float(at[index]), float(miss[index]), float(passed[index]),
+        float(fooled[index]),
+    )  # fmt: skip
+
+
+def min_a_dcf(
+    target: npt.ArrayLike,
+    nontarget: npt.ArrayLike | None,
+    spoof: npt.ArrayLike | None,
+    p_target: float = 0.9,
+    p_nontarget: float = 0.05,
+    p_spoof: float = 0.05,
+    c_miss: float = 1.0,
+    c_fa_nontarget: float = 10.0,
+    c_fa_spoof: float = 20.0,
+) -> Adcf:
+    """Measure the smallest normalised a-DCF over all thresholds.
+
+    min_s [p_target c_miss Pmiss(s) + p_nontarget c_fa_nontarget Pfa_nontarget(s) + p_spoof c_fa_spoof Pfa_spoof(s)]
+    divided by min(p_target c_miss, p_nontarget c_fa_nontarget + p_spoof c_fa_spoof), the better constant answer. A
+    trial is accepted when its score is above s; s runs over a value below all scores and each distinct score, so equal
+    scores move together.
+
+    Args:
+        target: scores of the true speaker's own trials, shape (N,).
+        nontarget: scores of zero-effort impostors, shape (M,); None if their prior is 0.
+        spoof: scores of spoofed trials, shape (K,); None if their prior is 0.
+        p_target: prior of targets.
+        p_nontarget: prior of nontargets.
+        p_spoof: prior of spoofs.
+        c_miss: cost of refusing a target.
+        c_fa_nontarget: cost of accepting a nontarget.
+        c_fa_spoof: cost of accepting a spoof.
+
+    Returns:
+        The cost in [0, 1], its threshold and error rates.
+
+    Raises:
+        DataError: a class with a prior above 0 has no scores, or NaN or Inf among the scores.
+        ConfigError: priors that do not add up to 1, costs that are not positive, or only one side to decide between.
+    """
+    weights = _weights(p_target, p_nontarget, p_spoof, c_miss, c_fa_nontarget, c_fa_spoof)
+    yes = _sorted(target, "target", weights.miss)
+    no, fake = _sorted(nontarget, "nontarget", weights.nontarget), _sorted(spoof, "spoof", weights.spoof)
+    distinct = np.unique(np.concatenate([yes, no, fake]))
+    return _best(yes, no, fake, np.concatenate([[np.nextafter(distinct[0], -np.inf)], distinct]), weights)
+
+
+def a_dcf(
+    target: npt.ArrayLike,
+    nontarget: npt.ArrayLike | None,
+    spoof: npt.ArrayLike | None,
+    threshold: float,
+    p_target: float = 0.9,
+    p_nontarget: float = 0.05,
+    p_spoof: float = 0.05,
+    c_miss: float = 1.0,
+    c_fa_nontarget: float = 10.0,
+    c_fa_spoof: float = 20.0,
+) -> Adcf:
+    """Measure the normalised a-DCF at a threshold that was set beforehand, on other data say; see `min_a_dcf`.
+
+    Args:
+        target: scores of the true speaker's own trials, shape (N,).
+        nontarget: scores of zero-effort impostors, shape (M,); None if their prior is 0.
+        spoof: scores of spoofed trials, shape (K,); None if their prior is 0.
+        threshold: scores above it are accepted.
+        p_target: prior of targets.
+        p_nontarget: prior of nontargets.
+        p_spoof: prior of spoofs.
+        c_miss: cost of refusing a target.
+        c_fa_nontarget: cost of accepting a nontarget.
+        c_fa_spoof: cost of accepting a spoof.
+
+    Returns:
+        The cost, which is above 1 where the threshold does harm, and the error rates.
+
+    Raises:
+        DataError: as `min_a_dcf`.
+        ConfigError: as `min_a_dcf`, or the threshold is NaN.
+    """
+    if np.isnan(threshold):
+        raise ConfigError("the threshold is NaN; give a number")
+    weights = _weights(p_target, p_nontarget, p_spoof, c_miss, c_fa_nontarget, c_fa_spoof)
+    yes = _sorted(target, "target", weights.miss)
+    no, fake = _sorted(nontarget, "nontarget", weights.nontarget), _sorted(spoof, "spoof", weights.spoof)
+    return _best(yes, no, fake, np.asarray([threshold], dtype=np.float64), weights)
