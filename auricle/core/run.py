@@ -118,7 +118,7 @@ def clear(run: RunFolder) -> None:
     """Remove what a run wrote, and nothing else."""
     for name in OURS:
         (run.path / name).unlink(missing_ok=True)
-    for folder in (run.manifests, run.checkpoints, run.scores, run.cache):
+    for folder in (run.manifests, run.checkpoints, run.scores, run.path / "cache"):
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -10,7 +10,7 @@ from auricle.core.report import Report, table
 
 
 def print_table(report: Report, console: Console) -> None:
-    """Print the metric rows of a report as one table, with its marks and warnings.
+    """Print a report as one table, groups down, the system and its baselines across, with its marks and warnings.
 
     Args:
         report: what to print.
@@ -24,18 +24,33 @@ def print_table(report: Report, console: Console) -> None:
         title.append("  LEAK", style="bold white on red")
     rows = table(report)
     spread = any(row["sd"] for row in rows)
-    out = Table(title=title, title_justify="left", header_style="bold")
-    for name in ("metric", "group"):
-        out.add_column(name, overflow="fold")
-    for name in ("value", "95 % interval", *(("sd over seeds",) if spread else ()), "n"):
-        out.add_column(name, justify="right", no_wrap=True)
-    out.add_column("baseline", overflow="fold")
-    # names come from files: Text, so that brackets in them are not read as markup
+    baselines = list(dict.fromkeys(row["baseline"] for row in rows if row["baseline"]))
+    datas = {row["data"] for row in rows}
+    lines: dict[tuple[str, str, str], dict[str, dict[str, str]]] = {}
     for row in rows:
-        cells = [row["name"], row["group"], row["value"], row["interval"], *([row["sd"]] if spread else []), row["n"]]
-        out.add_row(*map(Text, [*cells, row["baseline"]]), style="dim" if row["baseline"] else "")
+        lines.setdefault((row["name"], row["group"], row["data"]), {})[row["baseline"]] = row
+    out = Table(title=title, title_justify="left", header_style="bold")
+    for name in ("metric", "group", *(("data",) if len(datas) > 1 else ())):
+        out.add_column(name, overflow="fold")
+    for name in (report.system, "95 % interval", *(("sd over seeds",) if spread else ()), *baselines, "n"):
+        out.add_column(name, justify="right", no_wrap=name not in baselines)
+    # names come from files: Text, so that brackets in them are not read as markup
+    for (metric, group, data), found in lines.items():
+        own = found.get("", {})
+        cells = [metric, group, *([data] if len(datas) > 1 else [])]
+        cells += [own.get("value", ""), own.get("interval", ""), *([own.get("sd", "")] if spread else [])]
+        cells += [_beside(found.get(name)) for name in baselines]
+        cells.append(next(iter(found.values()))["n"])
+        out.add_row(*map(Text, cells))
     console.print(out)
     if report.leak:
         console.print(Text("LEAK: a leak check failed, so the scores may come from the channel, not from the voice."))
     for warning in report.warnings:
         console.print(Text(f"note: {warning}"))
+
+
+def _beside(row: dict[str, str] | None) -> str:
+    """Give a baseline's value and, below it, its interval."""
+    if row is None:
+        return ""
+    return f"{row['value']}\n{row['interval']}" if row["interval"] else row["value"]

@@ -137,6 +137,7 @@ class _Maker:
             longest_s=self.cfg.max_clip_s,
             band_hz=self.cfg.band_hz,
             codec=self.codec,
+            snr_db=self.cfg.noise_snr_db,
             rng=make_rng(self.cfg.seed, self.task.clip, name, "chain"),
         )
         write(path, wave, self.cfg.rate_hz)

@@ -12,7 +12,6 @@ from auricle.audio import channel, level, noise
 from auricle.audio.resample import resample
 from auricle.core.errors import AudioError
 
-NOISE_SNR_DB = (25.0, 40.0)  # covers codec noise floors and the exact zeros that some vocoders leave
 LEVEL_DBFS = (-30.0, -22.0)
 SHORTEST_S = 0.5  # speech left after the silence at both ends is cut
 
@@ -51,6 +50,7 @@ def equalise(
     longest_s: float,
     band_hz: float,
     codec: str,
+    snr_db: tuple[float, float],
     rng: np.random.Generator,
 ) -> np.ndarray:
     """Bring one clip, real or fake, to the common channel.
@@ -62,6 +62,7 @@ def equalise(
         longest_s: the result is a stretch of at most this.
         band_hz: low-pass edge, below the narrowest source's.
         codec: channel that the whole pair of real and fakes goes through.
+        snr_db: range of the noise that is added to every clip.
         rng: draws of this clip: stretch, noise, level.
 
     Returns:
@@ -73,7 +74,7 @@ def equalise(
     wave = excerpt(resample(wave, rate_hz, out_hz), out_hz, longest_s, rng)
     wave = channel.band_limit(wave, out_hz, 60.0, band_hz)
     wave = through(codec, wave, out_hz, rng)
-    wave = noise.add_noise(wave, noise.pink(len(wave), rng), float(rng.uniform(*NOISE_SNR_DB)))
+    wave = noise.add_noise(wave, noise.pink(len(wave), rng), float(rng.uniform(*snr_db)))
     wave = channel.band_limit(wave, out_hz, 60.0, band_hz)
     wave = wave - wave.mean()
     return level.set_level(wave, float(rng.uniform(*LEVEL_DBFS)))

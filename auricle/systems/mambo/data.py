@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import track
 
 from auricle.core.errors import ConfigError, DataError
+from auricle.core.files import digest
 from auricle.core.run import RunFolder
 from auricle.core.seed import rng
 from auricle.data import embedded, fields, manifest
@@ -69,7 +70,8 @@ def _embedded(cfg: DataConfig, run: RunFolder) -> tuple[dict[str, list[Any]], di
     if unknown:
         raise ConfigError(f"no spoof family {', '.join(unknown)}; families: {', '.join(FAMILIES)}")
     tasks, dropped = plan(cfg)
-    folder = run.cache / "audio"
+    # named by what decides its content, so that seeds share it and other settings never mix with it
+    folder = run.cache / f"audio-{digest(cfg.model_dump(mode='json', exclude={'workers', 'source'}))}"
     folder.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, Any]] = []
     skipped: list[str] = []
