@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 
@@ -12,11 +14,15 @@ from auricle.systems.mambo.config import MamboConfig
 from auricle.systems.mambo.model import Output, build
 
 HOP_S = 0.01
+WINDOW_S = 0.032  # long enough to part the harmonics, whose smearing gives a wrong phase away
 LEVEL = 0.05  # RMS that every window is brought to: the level is no evidence, and the log's floor stays in place
 
 
 class Network(nn.Module):
     """The detector on waveforms.
+
+    Spectral features lose their mean over the clip and are divided by their spread over the training set: the upper
+    coefficients carry the traces of synthesis and are some thirty times smaller than the lowest.
 
     With a speech encoder (``model.frontend=ssl``) this only sets up its form. Its weights come with a checkpoint of the
     run or, if none was loaded, from ``model.encoder`` when the first batch passes through.
@@ -29,6 +35,8 @@ class Network(nn.Module):
         MissingExtra: ``ssl`` without Transformers.
     """
 
+    scale: Tensor
+
     def __init__(self, cfg: MamboConfig) -> None:
         super().__init__()
         kind, dim, rate_hz = cfg.model.frontend, cfg.model.frontend_dim, cfg.data.rate_hz
@@ -37,7 +45,13 @@ class Network(nn.Module):
         if kind == "lfcc":
             # as many coefficients as filters: a rotation of the log spectrum that decorrelates it
             self.spectrum = LFCC(
-                rate_hz, n_filters=dim, n_coefficients=dim, high_hz=cfg.data.band_hz, deltas=0, center=False
+                rate_hz,
+                n_filters=dim,
+                n_coefficients=dim,
+                win_s=WINDOW_S,
+                high_hz=cfg.data.band_hz,
+                deltas=0,
+                center=False,
             )
         elif kind == "logmel":
             self.spectrum = LogMel(
@@ -45,7 +59,26 @@ class Network(nn.Module):
             )
         else:
             self.encoder = _encoder(cfg)
+        if self.encoder is None:
+            self.register_buffer("scale", torch.ones(dim))
         self.mambo = build(cfg.model)
+
+    @torch.no_grad()
+    def fit_scale(self, waves: Iterable[Tensor]) -> None:
+        """Set the spread of the features from training windows; a speech encoder has none to set.
+
+        Args:
+            waves: batches (B, N) of valid windows.
+        """
+        if self.encoder is not None:
+            return
+        self.scale.fill_(1.0)
+        total, count = torch.zeros_like(self.scale, dtype=torch.float64), 0
+        for wave in waves:
+            features, _ = self._features(wave, None)
+            total += features.double().square().sum(dim=(0, 1))
+            count += features.shape[0] * features.shape[1]
+        self.scale.copy_((total / max(count, 1)).sqrt().clamp_min(1e-3))
 
     def forward(self, wave: Tensor, lengths: Tensor | None = None) -> Output:
         """Score waveforms.
@@ -73,12 +106,12 @@ class Network(nn.Module):
             wave = wave * (LEVEL / self._rms(wave, lengths).clamp_min(1e-6))[:, None]
             features = self.spectrum(wave, lengths)  # (B, T, F)
             if lengths is None:
-                return features - features.mean(dim=1, keepdim=True), None
+                return (features - features.mean(dim=1, keepdim=True)) / self.scale, None
             frames = torch.as_tensor(self.spectrum.frames(lengths))
             mask = torch.arange(features.shape[1], device=wave.device) < frames[:, None]
             # the level and the steady colour of the channel are not evidence
             mean = (features * mask[..., None]).sum(1, keepdim=True) / mask.sum(1)[:, None, None]
-            return (features - mean) * mask[..., None], mask
+            return (features - mean) / self.scale * mask[..., None], mask
 
     @staticmethod
     def _rms(wave: Tensor, lengths: Tensor | None) -> Tensor:

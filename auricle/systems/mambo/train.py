@@ -19,7 +19,7 @@ from auricle.data import embedded
 from auricle.metrics.calibration import calibrate
 from auricle.metrics.detection import eer
 from auricle.systems.mambo import data
-from auricle.systems.mambo.clips import Batch, Clips, PairedBatches, load_clips
+from auricle.systems.mambo.clips import Batch, Clips, PairedBatches, batched, load_clips, windows
 from auricle.systems.mambo.config import MamboConfig, TrainConfig
 from auricle.systems.mambo.domain import Domain, describe, fit_domain
 from auricle.systems.mambo.infer import FINAL
@@ -98,6 +98,8 @@ def fit_detector(
     steps = max_steps or train_cfg.max_steps
     length = window_length(cfg)
     network = new_network(cfg)
+    first = [windows(clips.wave(index), length)[0] for index in range(len(clips))]
+    network.fit_scale(batched(first, cfg.eval.batch))
     batches = PairedBatches(
         clips,
         length=length,

@@ -5,6 +5,7 @@ import pytest
 
 VERBS = (
     "run", "prepare", "train", "evaluate", "infer", "list", "show", "config", "doctor", "data", "manifest", "report",
+    "claims",
 )  # fmt: skip
 
 
