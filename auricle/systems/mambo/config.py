@@ -71,11 +71,11 @@ class DataConfig(Config):
     segment_s: float = Field(2.0, gt=0.2)  # what the network sees at once; shorter clips are tiled
     min_clip_s: float = Field(1.0, ge=0.2)
     max_clip_s: float = Field(3.0, ge=0.5)
-    clips_per_voice: int = Field(24, ge=2)
+    clips_per_voice: int = Field(20, ge=2)
     seen: tuple[str, ...] = ("world", "world_conversion", "griffin_lim", "lpc_pulse")
     unseen: tuple[str, ...] = ("lpc_noise", "psola", "formant", "phase_vocoder", "hibari")
     spoofs_per_clip: int = Field(2, ge=1)  # seen families drawn for each training and dev clip
-    test_share: float = Field(0.5, gt=0, le=1)  # share of the test clips that each family re-synthesises
+    test_share: float = Field(0.4, gt=0, le=1)  # share of the test clips that each family re-synthesises
     band_hz: float = Field(3800.0, ge=1000)  # the sources end between 4 and 8 kHz; above this nobody looks
     channels: tuple[str, ...] = ("none", "mu_law", "a_law", "g722")
     noise_snr_db: tuple[float, float] = (35.0, 60.0)  # pink noise over everything: covers codec noise and exact zeros
@@ -125,7 +125,7 @@ class EvalConfig(Config):
     batch: int = Field(64, ge=1)
     bootstrap: int = Field(1000, ge=10)  # speaker-bootstrap replicates
     controls: bool = True  # baselines, leak checks and leave-one-source-out beside the result
-    control_steps: int = Field(100, ge=1)  # training steps of each control detector
+    control_steps: int = Field(60, ge=1)  # training steps of each control detector
 
 
 class MamboConfig(Config):
@@ -154,8 +154,8 @@ def laptop() -> MamboConfig:
         model=ModelConfig(
             topology="mambo3",
             mixer="hydra",
-            n=1,
-            layers=2,
+            n=2,
+            layers=1,
             d_model=64,
             d_state=32,  # halved with the width
             head_dim=32,
@@ -168,7 +168,7 @@ def laptop() -> MamboConfig:
             alpha_bonafide=0.5,
             lr=2e-3,  # small network from scratch, not a fine-tuned encoder
             batch=16,
-            max_steps=400,
+            max_steps=300,
             eval_every=50,
             patience=None,
             keep_best=3,

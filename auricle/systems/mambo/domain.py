@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,14 @@ COEFFICIENTS = 20
 FAR_QUANTILE = 0.995  # of the training clips' distances; beyond it an input is called out of domain
 
 
+@functools.cache
+def _cepstrum(rate_hz: int, band_hz: float) -> LFCC:
+    """Give the front end, whose filters are made once."""
+    return LFCC(
+        rate_hz, n_filters=COEFFICIENTS, n_coefficients=COEFFICIENTS, high_hz=band_hz, deltas=0, center=True, floor=1e-8
+    )
+
+
 def describe(wave: np.ndarray, rate_hz: int, band_hz: float) -> np.ndarray:
     """Describe a clip by the mean and spread of its cepstrum and the rhythm of its envelope.
 
@@ -27,10 +36,7 @@ def describe(wave: np.ndarray, rate_hz: int, band_hz: float) -> np.ndarray:
     Returns:
         (41,): means without the level, standard deviations, and the log shares of 1-3, 3-8 and 8-20 Hz in the envelope.
     """
-    cepstrum = LFCC(
-        rate_hz, n_filters=COEFFICIENTS, n_coefficients=COEFFICIENTS, high_hz=band_hz, deltas=0, center=True, floor=1e-8
-    )
-    frames = cepstrum(torch.from_numpy(set_level(wave)[None]))[0].numpy()  # (frames, 20)
+    frames = _cepstrum(rate_hz, band_hz)(torch.from_numpy(set_level(wave)[None]))[0].numpy()  # (frames, 20)
     envelope = frames[:, 0] - frames[:, 0].mean()
     power = np.abs(np.fft.rfft(envelope, n=max(512, len(envelope)))) ** 2
     hertz = np.fft.rfftfreq(max(512, len(envelope)), d=0.01)

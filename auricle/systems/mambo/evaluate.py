@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from auricle.core.errors import DataError
 from auricle.core.files import write_jsonl
 from auricle.core.report import MetricRow, Report
 from auricle.core.run import RunFolder, environment
@@ -22,6 +21,7 @@ from auricle.systems.mambo.config import MamboConfig
 from auricle.systems.mambo.infer import LAPTOP, Detector, load
 from auricle.systems.mambo.scoring import score_clips
 
+FEWEST_SPEAKERS = 4  # for an interval over speakers
 TOY = "a laptop model on a small corpus: it shows that the method works, not how well"
 
 
@@ -105,11 +105,11 @@ class Table:
     def interval(self, scores: np.ndarray, clips: Clips, group: str) -> tuple[float, float]:
         """Bootstrap the EER by speaker group; by clip, with a note, where the clips name fewer than two speakers."""
         seed = derive(self.cfg.seed, "bootstrap", group)
-        try:
-            return bootstrap("eer", scores, clips.labels, speakers(clips), self.cfg.eval.bootstrap, seed=seed)
-        except DataError:
-            self.notes.append(f"eer of {group}: the interval is over clips, for want of speakers")
-            return bootstrap("eer", scores, clips.labels, None, self.cfg.eval.bootstrap, seed=seed)
+        by: np.ndarray | None = speakers(clips)
+        if by is not None and len(set(by)) < FEWEST_SPEAKERS:
+            self.notes.append(f"eer of {group}: {len(set(by))} speakers are too few, its interval is over clips")
+            by = None
+        return bootstrap("eer", scores, clips.labels, by, self.cfg.eval.bootstrap, seed=seed)
 
     def groups(self, scores: np.ndarray, clips: Clips, baseline: str | None, *, each: bool = True) -> list[MetricRow]:
         """Give seen, each family, unseen and pooled; every group has all the real clips beside its fakes."""
