@@ -9,7 +9,7 @@ import typer
 
 
 def report(
-    runs: Annotated[list[Path], typer.Argument(help="Run folders, or report.json files.")],
+    runs: Annotated[list[Path], typer.Argument(help="Run folders; without --pool also report.json files.")],
     pooled: Annotated[bool, typer.Option("--pool", help="One table: mean and spread over all the runs.")] = False,
 ) -> None:
     """Print the tables of finished runs, or one pooled table.
@@ -22,9 +22,12 @@ def report(
     """
     from rich.console import Console
 
-    from auricle.core.report import Report, pool
+    from auricle.core.report import Report
     from auricle.report.text import print_table
+    from auricle.systems.pipeline import pool_folders
 
-    reports = [Report.load(path / "report.json" if path.is_dir() else path) for path in runs]
-    for item in [pool(reports)] if pooled else reports:
-        print_table(item, Console())
+    if pooled:
+        print_table(pool_folders(runs), Console())
+        return
+    for path in runs:
+        print_table(Report.load(path / "report.json" if path.is_dir() else path), Console())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -77,6 +77,10 @@ class System:
     def evaluate_scores(self, score_file: str | Path, key_file: str | Path) -> Report:
         """Measure any model of this task by its score file."""
         return cast(Report, self._file(".evaluate").evaluate_scores(score_file, key_file))
+
+    def pool_runs(self, folders: Sequence[Path]) -> Report:
+        """Pool the reports of finished runs over seeds and splits."""
+        return cast(Report, self._file(".evaluate").pool_runs(folders))
 
     def load(self, folder: str | Path) -> Any:
         """Load a trained run from its folder alone."""

@@ -10,7 +10,7 @@ from typing import Any
 from auricle.core.config import Config, override
 from auricle.core.errors import ConfigError
 from auricle.core.names import PRESETS
-from auricle.core.report import Report, pool
+from auricle.core.report import Report
 from auricle.core.run import RunFolder, open_run
 from auricle.systems import System, system
 
@@ -91,13 +91,26 @@ def run_all(
         raise ConfigError(f"{path} holds a run of a single seed; give another --run, or --overwrite")
     if any(setting.startswith("seed=") for setting in settings):
         raise ConfigError("give either --seeds or seed=N: --seeds K sets the seeds to 0 ... K-1")
-    reports = []
-    for seed in range(seeds):
+    folders = [path / f"seed-{seed}" for seed in range(seeds)]
+    for seed, seed_folder in enumerate(folders):
         cfg = resolve(name, preset, data, [*settings, f"seed={seed}"])
-        reports.append(_one(module, cfg, open_run(path / f"seed-{seed}", name, preset, cfg, overwrite=overwrite)))
-    pooled = pool(reports)
+        _one(module, cfg, open_run(seed_folder, name, preset, cfg, overwrite=overwrite))
+    pooled = module.pool_runs(folders)
     pooled.save(path / "report.json")
     return pooled
+
+
+def pool_folders(folders: Sequence[Path]) -> Report:
+    """Pool finished runs of one system.
+
+    Raises:
+        ConfigError: runs of different systems.
+        CheckpointError: not a run folder.
+    """
+    names = {str(RunFolder(folder).saved_config()["system"]) for folder in folders}
+    if len(names) != 1:
+        raise ConfigError(f"runs of different systems cannot be pooled: {', '.join(sorted(names))}")
+    return system(names.pop()).pool_runs(folders)
 
 
 def _one(module: System, cfg: Any, run: RunFolder) -> Report:

@@ -107,8 +107,9 @@ class TrainConfig(Config):
     batch: int = Field(32, ge=2)  # clips; half of them real, each with a fake of the same utterance
     max_steps: int = Field(15_860, ge=1)  # 20 epochs of 25,380 clips at batch 32
     eval_every: int = Field(793, ge=1)  # one epoch
+    monitor: Literal["dev_loss", "dev_eer"] = "dev_loss"  # the lower the better
     patience: int | None = Field(7, ge=1)  # evaluations without a lower dev loss
-    keep_best: int = Field(5, ge=1)  # checkpoints of lowest dev loss
+    keep_best: int = Field(5, ge=1)  # checkpoints of lowest `monitor`
     save_every: int = Field(793, ge=1)
     accumulate: int = Field(1, ge=1)
     clip_norm: float = Field(1.0, gt=0)  # UNKNOWN in the paper; 1.0 is the usual choice
@@ -170,6 +171,7 @@ def laptop() -> MamboConfig:
             batch=16,
             max_steps=300,
             eval_every=50,
+            monitor="dev_eer",  # on so few voices the loss punishes confidence, and picks what has learnt little
             patience=None,
             keep_best=3,
             save_every=50,

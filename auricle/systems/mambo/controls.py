@@ -125,7 +125,7 @@ def _held_out(cfg: MamboConfig, train: Clips, dev: Clips, test: Clips) -> str | 
 
 
 def _of_source(clips: Clips, source: str) -> np.ndarray:
-    return clips.values(fields.CODING) == source
+    return np.asarray(clips.values(fields.CODING) == source)
 
 
 def _seen(clips: Clips, cfg: MamboConfig) -> np.ndarray:

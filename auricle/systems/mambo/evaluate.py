@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from auricle.core.files import write_jsonl
-from auricle.core.report import MetricRow, Report
+from auricle.core.files import read_jsonl, write_jsonl
+from auricle.core.report import MetricRow, Report, pool
 from auricle.core.run import RunFolder, environment
 from auricle.core.seed import derive
 from auricle.data import fields, manifest
 from auricle.metrics import scores as score_files
-from auricle.metrics.bootstrap import bootstrap, paired_bootstrap
+from auricle.metrics.bootstrap import PairedScores, bootstrap, paired_bootstrap, paired_bootstrap_runs
 from auricle.metrics.detection import act_dcf, auc, balanced_accuracy, cllr, eer, min_dcf
 from auricle.systems.mambo import baselines, controls, data, page
 from auricle.systems.mambo.clips import Clips, load_clips
@@ -42,10 +43,12 @@ def evaluate(cfg: MamboConfig, run: RunFolder) -> Report:
     table = Table(cfg, data_name(cfg))
     rows = table.groups(scores, test, None) + table.pooled(scores, test, detector)
     leak = False
+    baseline_scores: dict[str, np.ndarray] = {}
     if cfg.eval.controls:
         train = load_clips(data.load(run, "train"), cfg.data.rate_hz)
         dev = load_clips(data.load(run, "dev"), cfg.data.rate_hz)
-        rows += beside(cfg, table, train, test, scores)
+        found, baseline_scores = beside(cfg, table, train, test, scores)
+        rows += found
         rows.append(controls.localisation(cfg, detector.network, test, table.data))
         found, leak = controls.run_all(cfg, run, train, dev, test, table)
         rows += found
@@ -67,7 +70,7 @@ def evaluate(cfg: MamboConfig, run: RunFolder) -> Report:
         warnings=[*([TOY] if detector.preset != "paper" else []), *table.notes],
         leak=leak,
     )
-    write_jsonl(run.scores / "test.jsonl", score_rows(scores, test, detector))
+    write_jsonl(run.scores / "test.jsonl", score_rows(scores, test, detector, baseline_scores))
     report.save(run.path / "report.json")
     page.write(run, cfg, report, test, scores, detector)
     return report
@@ -75,7 +78,7 @@ def evaluate(cfg: MamboConfig, run: RunFolder) -> Report:
 
 def data_name(cfg: MamboConfig) -> str:
     """Name the data as reports do."""
-    return f"embedded, split {cfg.data.split}" if cfg.data.source == "embedded" else Path(cfg.data.source).stem
+    return "embedded" if cfg.data.source == "embedded" else Path(cfg.data.source).stem
 
 
 class Table:
@@ -159,8 +162,10 @@ def speakers(clips: Clips) -> np.ndarray:
     return np.where(named == "", own, named)
 
 
-def beside(cfg: MamboConfig, table: Table, train: Clips, test: Clips, scores: np.ndarray) -> list[MetricRow]:
-    """Give the baselines, and the paired difference to the classical one on seen families."""
+def beside(
+    cfg: MamboConfig, table: Table, train: Clips, test: Clips, scores: np.ndarray
+) -> tuple[list[MetricRow], dict[str, np.ndarray]]:
+    """Give the baselines, the paired difference to the classical one on seen families, and the baselines' scores."""
     gmm = baselines.lfcc_gmm(train, [test], cfg.data.band_hz, cfg.seed)[0]
     plain = baselines.metadata(train, [test], cfg.seed)[0]
     rows = table.groups(gmm, test, "lfcc_gmm", each=False) + table.groups(plain, test, "metadata", each=False)
@@ -179,11 +184,13 @@ def beside(cfg: MamboConfig, table: Table, train: Clips, test: Clips, scores: np
                 ci95=(100 * pair.ci95[0], 100 * pair.ci95[1]), group="seen", data=table.data,
             )
         )  # fmt: skip
-    return rows
+    return rows, {"lfcc_gmm": gmm, "metadata": plain}
 
 
-def score_rows(scores: np.ndarray, clips: Clips, detector: Detector) -> list[dict[str, Any]]:
-    """Give one row a clip, for ``scores/``."""
+def score_rows(
+    scores: np.ndarray, clips: Clips, detector: Detector, others: Mapping[str, np.ndarray] | None = None
+) -> list[dict[str, Any]]:
+    """Give one row a clip, for ``scores/``, with the scores of the baselines where there are any."""
     kept = (fields.LABEL, fields.FAMILY, fields.GENERATOR, fields.SPEAKER_GROUP, fields.LANGUAGE, fields.PAIR)
     return [
         {
@@ -191,9 +198,49 @@ def score_rows(scores: np.ndarray, clips: Clips, detector: Detector) -> list[dic
             "score": float(score),
             "decision": detector.calibration.label(float(score)),
             **{name: fact.get(name) for name in kept},
+            **{name: float(values[place]) for name, values in (others or {}).items()},
         }
-        for fact, score in zip(clips.facts, scores, strict=True)
+        for place, (fact, score) in enumerate(zip(clips.facts, scores, strict=True))
     ]
+
+
+def pool_runs(folders: Sequence[Path]) -> Report:
+    """Pool finished runs, over seeds and splits, with the paired difference to LFCC+GMM over all of them.
+
+    Voices are resampled once for all runs, so a voice that several runs test counts equally in each.
+
+    Args:
+        folders: run folders that have been evaluated.
+
+    Returns:
+        The pooled report.
+
+    Raises:
+        DataError: a folder without a report or scores.
+    """
+    pooled = pool([Report.load(folder / "report.json") for folder in folders])
+    pairs = []
+    for folder in folders:
+        seen = set(RunFolder(folder).saved_config()["config"]["data"]["seen"])
+        rows = [
+            row
+            for row in read_jsonl(folder / "scores" / "test.jsonl")
+            if row[fields.LABEL] == fields.BONAFIDE or row[fields.FAMILY] in seen
+        ]
+        if rows and all("lfcc_gmm" in row and row[fields.SPEAKER_GROUP] for row in rows):
+            ours, theirs = (np.array([row[name] for row in rows]) for name in ("score", "lfcc_gmm"))
+            labels = np.array([row[fields.LABEL] == fields.BONAFIDE for row in rows])
+            pairs.append(PairedScores(ours, theirs, labels, np.array([row[fields.SPEAKER_GROUP] for row in rows])))
+    if len(pairs) < len(folders):
+        return pooled
+    found = paired_bootstrap_runs(pairs, seed=0)
+    trials = sum(int(np.size(pair.labels)) for pair in pairs)
+    row = MetricRow(
+        name="eer minus lfcc_gmm", value=100 * found.difference, unit="%", n=trials,
+        ci95=(100 * found.ci95[0], 100 * found.ci95[1]), n_seeds=len(pairs), group="seen, paired over voices",
+        data=pooled.data,
+    )  # fmt: skip
+    return pooled.model_copy(update={"metrics": [*pooled.metrics, row]})
 
 
 def evaluate_manifest(cfg: MamboConfig, run: RunFolder, path: str | Path) -> Report:

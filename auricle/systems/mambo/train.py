@@ -124,7 +124,7 @@ def fit_detector(
         clip_norm=train_cfg.clip_norm,
         evaluate=dev_metrics(cfg, dev, length),
         eval_every=min(train_cfg.eval_every, steps),
-        monitor="dev_loss",
+        monitor=train_cfg.monitor,
         patience=train_cfg.patience,
         keep_best=train_cfg.keep_best,
         save_every=train_cfg.save_every,
