@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 TORCH_INDEX ?=
 WORKERS ?= 2
 
-.PHONY: setup demo test test-slow lint bench claims clean
+.PHONY: setup demo test test-slow lint docs bench claims clean
 
 setup: $(VENV)/.ready
 
@@ -33,6 +33,11 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(MAKE) docs
+
+# -E: a page with a warning would otherwise be taken from the cache, without its warning, the next time.
+docs: setup
+	$(BIN)/sphinx-build -W -E --keep-going -q -b html docs docs/_build/html
 
 bench: setup
 	for script in benchmarks/*.py; do $(BIN)/python $$script --quick || exit 1; done
