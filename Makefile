@@ -42,8 +42,10 @@ docs: setup
 bench: setup
 	for script in benchmarks/*.py; do $(BIN)/python $$script --quick || exit 1; done
 
+# Hours: full runs over splits and seeds, then the papers' claims at full budget (resumable; results in docs/results).
 claims: setup
-	$(BIN)/python -m pytest -m claims $(ARGS)
+	$(BIN)/python -m pytest -m claims -s $(ARGS)
+	$(BIN)/auricle claims mambo --budget full
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
