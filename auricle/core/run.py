@@ -73,7 +73,9 @@ class RunFolder:
         return file.is_file() and stage in read_json(file)
 
     def mark(self, stage: str, **facts: Any) -> None:
-        """Record that a stage is complete, with facts about it such as counts and seconds."""
+        """Record that a stage is complete, with facts about it such as counts and seconds; one process does it."""
+        if not is_main_process():
+            return
         file = self.path / "stages.json"
         stages = read_json(file) if file.is_file() else {}
         write_json(file, {**stages, stage: facts})
@@ -82,6 +84,11 @@ class RunFolder:
         """Read what `mark` recorded for a completed stage; empty when it is not complete."""
         file = self.path / "stages.json"
         return dict(read_json(file).get(stage, {})) if file.is_file() else {}
+
+
+def is_main_process() -> bool:
+    """Say whether this is the one process of a launch (torchrun, accelerate) that writes what all share."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def open_run(path: str | Path, system: str, preset: str, config: Config, *, overwrite: bool = False) -> RunFolder:

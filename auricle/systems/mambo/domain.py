@@ -57,6 +57,7 @@ class Domain:
         whiten: rows that turn a standardised description into independent numbers.
         far: distance beyond which an input is out of domain.
         accuracy: balanced accuracy of the speech classifier on clips it was not fitted on.
+        held: how many clips those are.
     """
 
     weights: np.ndarray
@@ -66,6 +67,7 @@ class Domain:
     whiten: np.ndarray
     far: float
     accuracy: float
+    held: int
 
     def warnings(self, description: np.ndarray) -> list[str]:
         """Give the warnings that an input's description calls for."""
@@ -95,6 +97,7 @@ class Domain:
             whiten=np.array(values["whiten"]),
             far=float(values["far"]),
             accuracy=float(values["accuracy"]),
+            held=int(values["held"]),
         )
 
 
@@ -123,4 +126,4 @@ def fit_domain(clips: Sequence[np.ndarray], speech: Sequence[np.ndarray], other:
     model = LogisticRegression(C=0.3, class_weight="balanced", max_iter=2000).fit(described[~held], truth[~held])
     right = model.predict(described[held]) == truth[held]
     accuracy = float(np.mean([right[truth[held] == label].mean() for label in (0, 1)]))
-    return Domain(model.coef_[0], float(model.intercept_[0]), mean, scale, whiten, far, accuracy)
+    return Domain(model.coef_[0], float(model.intercept_[0]), mean, scale, whiten, far, accuracy, int(held.sum()))

@@ -55,7 +55,7 @@ def evaluate(cfg: MamboConfig, run: RunFolder) -> Report:
     if detector.domain is not None:
         rows.append(
             MetricRow(
-                name="speech_check", value=100 * detector.domain.accuracy, unit="%", n=0, group="speech or not",
+                name="speech_check", value=100 * detector.domain.accuracy, unit="%", n=detector.domain.held, group="speech or not",
                 data=table.data,
             )
         )  # fmt: skip

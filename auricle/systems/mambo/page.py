@@ -55,6 +55,8 @@ def write(
         notes=[
             "Seen families were in training, with other voices and other words; unseen families were not. Every row "
             "has all the real test clips beside its fakes, and its interval comes from resampling voices.",
+            "Only the leak check through the same chain decides about a leak. The one with other codecs shows how far "
+            "such a detector could hear a codec that the chain does not have.",
             "The metadata row is a detector that gets ten plain numbers of each file and no sound: what it finds, any "
             "detector could use without hearing a trace of synthesis.",
         ],

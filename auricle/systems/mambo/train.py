@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from auricle.audio.resample import resample
-from auricle.core.run import RunFolder
+from auricle.core.run import RunFolder, is_main_process
 from auricle.core.seed import derive, rng
 from auricle.data import embedded
 from auricle.metrics.calibration import calibrate
@@ -50,6 +50,8 @@ def train(cfg: MamboConfig, run: RunFolder) -> Path:
     clips = load_clips(data.load(run, "train"), cfg.data.rate_hz)
     dev = load_clips(data.load(run, "dev"), cfg.data.rate_hz)
     result = fit_detector(cfg, clips, dev, run.path)
+    if not is_main_process():
+        return run.checkpoints / FINAL
     network = new_network(cfg)
     chosen = [one.path for one in result.best[: cfg.eval.average]]
     load_weights(network, average(chosen))
