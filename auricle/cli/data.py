@@ -1,4 +1,4 @@
-"""`auricle data`: the embedded corpus."""
+"""`auricle data`: the embedded corpus, the large one, and the protocols of real corpora."""
 
 from __future__ import annotations
 
@@ -7,7 +7,12 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Look at the embedded corpus of real recordings, and write it out as ordinary files.")
+app = typer.Typer(help="Corpora: list, export and verify the embedded one, build the large one, check a real one.")
+protocol_app = typer.Typer(help="Protocols of real corpora: count them against the published sizes, make manifests.")
+app.add_typer(protocol_app, name="protocol")
+
+Corpus = Annotated[str, typer.Argument(help="Name of a corpus, such as asvspoof2019_la; a wrong one lists them all.")]
+Protocol = Annotated[Path, typer.Argument(help="Protocol file, or the folder the corpus is unpacked in.")]
 
 
 @app.command("list")
@@ -47,14 +52,105 @@ def export(folder: Annotated[Path, typer.Argument(help="Where to write; made if 
 
 
 @app.command("verify")
-def verify() -> None:
-    """Compare every embedded file with its checksum.
+def verify(
+    corpus: Annotated[str, typer.Option(help="embedded, or rec for the large corpus.")] = "embedded",
+) -> None:
+    """Compare every file of a corpus with its checksum.
+
+    Examples:
+
+      auricle data verify
+
+      auricle data verify --corpus rec
+    """
+    from auricle.core.errors import ConfigError
+    from auricle.data import embedded, rec
+
+    if corpus not in ("embedded", "rec"):
+        raise ConfigError(f"there is no corpus {corpus!r} to verify; use embedded or rec")
+    if corpus == "rec":
+        count = rec.verify()
+    else:
+        embedded.verify()
+        count = len(embedded.clips())
+    typer.echo(f"{count} clips, all checksums right")
+
+
+@app.command("build")
+def build(
+    profile: Annotated[str, typer.Option(help="Which corpus: rec, about 15 hours in over 20 languages.")] = "rec",
+    workers: Annotated[
+        int | None, typer.Option(help="Converting processes; one per processor if not given.", show_default=False)
+    ] = None,
+) -> None:
+    """Build the large corpus of real recordings from Debian packages; needs apt, no root, and 3 GB for a while.
+
+    It goes into $AURICLE_CACHE, else $XDG_CACHE_HOME/auricle, else ~/.cache/auricle. A build that was stopped goes on
+    where it was; a complete one is left as it is.
+
+    Examples:
+
+      auricle data build --profile rec
+
+      AURICLE_CACHE=/big/disk auricle data build --profile rec --workers 4
+    """
+    from auricle.data import rec
+
+    typer.echo(str(rec.build(profile, workers=workers, say=lambda text: typer.echo(text, err=True))))
+
+
+@protocol_app.command("check")
+def check_protocol(
+    corpus: Corpus,
+    path: Protocol,
+    audio: Annotated[
+        Path | None, typer.Option(help="Look for every audio file below this folder too.", show_default=False)
+    ] = None,
+) -> None:
+    """Count classes, attacks and speakers, and compare with the published sizes; exit status 1 when something is off.
 
     Example:
 
-      auricle data verify
+      auricle data protocol check asvspoof2019_la LA/ --audio LA/
     """
-    from auricle.data import embedded
+    from rich.console import Console
+    from rich.table import Table
 
-    embedded.verify()
-    typer.echo(f"{len(embedded.clips())} clips, all checksums right")
+    from auricle.data import protocols
+
+    found = protocols.check(corpus, path, audio)
+    table = Table("subset", "what", "found", "published", "")
+    for row in found.records():
+        table.add_row(*row)
+    Console().print(table)
+    typer.echo(str(found))
+    if not found.ok:
+        raise typer.Exit(1)
+
+
+@protocol_app.command("manifest")
+def protocol_manifest(
+    corpus: Corpus,
+    path: Protocol,
+    audio: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the audio; the folder of the protocol if not given.", show_default=False),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Manifest to write; CORPUS.jsonl if not given.", show_default=False)
+    ] = None,
+    keep_going: Annotated[bool, typer.Option("--keep-going", help="Leave out missing audio, and name it.")] = False,
+) -> None:
+    """Make a Lhotse manifest of a corpus from its protocol and its audio.
+
+    Example:
+
+      auricle data protocol manifest asvspoof2019_la LA/ --out la.jsonl
+    """
+    from auricle.data import protocols
+
+    root = audio or (path if path.is_dir() else path.parent)
+    made = protocols.to_manifest(protocols.read(corpus, path), root, out or Path(f"{corpus}.jsonl"), keep_going)
+    typer.echo(str(made.summary))
+    if made.summary.dropped:
+        raise typer.Exit(1)

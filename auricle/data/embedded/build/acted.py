@@ -14,11 +14,11 @@ from auricle.data.embedded.build.names import GAME_FILE, MAX_S, MIN_S, VOICES_JS
 
 _SECONDS = 153.0  # per character
 _FEWEST_S = 60.0
-_AUTHOR = "John Passfield and Steven Stamatiadis"
+AUTHOR = "John Passfield and Steven Stamatiadis"
 # Characters per second that speech can have; outside it text and sound do not belong together.
-_SLOWEST, _FASTEST = 4.0, 22.0
+SLOWEST, FASTEST = 4.0, 22.0
 # A game of 1995: lines with words that insult a people, or that go for someone's body, are left out.
-_UNKIND = re.compile(
+UNKIND = re.compile(
     r"\b(japs?|natives?|savages?|pygm\w+|babe\w*|sexy|breasts?|nazis?|damn|hell|kill\w*)\b", re.IGNORECASE
 )
 _PLAIN = re.compile(r"[A-Za-z0-9 .,!?'\"-]+")
@@ -31,12 +31,12 @@ def usable(line: Line, duration_s: float) -> bool:
         MIN_S <= duration_s <= MAX_S
         and len(words) >= 2
         and _PLAIN.fullmatch(line.text) is not None
-        and _UNKIND.search(line.text) is None
-        and _SLOWEST <= len(line.text) / duration_s <= _FASTEST
+        and UNKIND.search(line.text) is None
+        and SLOWEST <= len(line.text) / duration_s <= FASTEST
     )
 
 
-def _speakers(groups: dict[str, list[str]]) -> dict[str, tuple[str, str]]:
+def speakers_of(groups: dict[str, list[str]]) -> dict[str, tuple[str, str]]:
     """Give speaker id and group of each character; ``en-a`` is a professional voice, so these begin at ``en-b``."""
     ordered = [(character, group) for group in sorted(groups) for character in sorted(groups[group])]
     return {character: (f"en-{chr(ord('b') + index)}", group) for index, (character, group) in enumerate(ordered)}
@@ -54,7 +54,7 @@ def acted_items(packages: dict[str, Package]) -> list[Item]:
     package = packages["flight-of-the-amazon-queen"]
     found = entries(package.read(GAME_FILE))
     voices: dict[str, Any] = read_json(VOICES_JSON)
-    speakers = _speakers(voices["groups"])
+    speakers = speakers_of(voices["groups"])
     measured = set(voices["used"])
     seconds = dict.fromkeys(speakers, 0.0)
     said: set[tuple[str, str]] = set()
@@ -85,7 +85,7 @@ def _item(package: Package, line: Line, data: bytes, speaker: tuple[str, str]) -
         package=package.name,
         version=package.version,
         source_path=f"{GAME_FILE}!{line.entry}",
-        author=_AUTHOR,
+        author=AUTHOR,
         licence="LicenseRef-FOTAQ",
         changes="MODIFIED VERSION of the game: one line of dialogue taken out of queen.1c, MP3 bytes unchanged",
         extra={"speaker": name, "speaker_group": group, "language": "en", "text": line.text},

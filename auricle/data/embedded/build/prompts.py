@@ -10,10 +10,10 @@ from auricle.data.embedded.build.items import Item, measure, order_key, to_flac
 
 _SECONDS = 153.0  # of sentences per voice
 _MIN_S, _MAX_S = 1.2, 8.0
-_SHORTEST_S = 0.15
-_SOUNDS = "usr/share/asterisk/sounds/"
+SHORTEST_S = 0.15
+SOUNDS_FOLDER = "usr/share/asterisk/sounds/"
 # Prompts that are tones or animals, or a file that holds no speech.
-_NOT_SPEECH = (
+NOT_SPEECH = (
     "beep",
     "beeperr",
     "ascending-2tone",
@@ -33,8 +33,8 @@ _ALPHABET = (
     "alpha bravo charlie delta echo foxtrot golf hotel india juliet kilo lima mike november oscar papa quebec romeo "
     "sierra tango uniform victor whiskey x-ray yankee zulu"
 )
-_NUMBER_WORDS = dict(zip(DIGITS, _NUMBERS.split(), strict=True))
-_SPELLING = dict(zip(LETTERS, _ALPHABET.split(), strict=True))
+NUMBER_WORDS = dict(zip(DIGITS, _NUMBERS.split(), strict=True))
+SPELLING = dict(zip(LETTERS, _ALPHABET.split(), strict=True))
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def _sentences(voice: Voice, package: Package, folder: str) -> list[Item]:
     items: list[Item] = []
     total_s = 0.0
     for stem in order:
-        if stem in _NOT_SPEECH:
+        if stem in NOT_SPEECH:
             continue
         _, duration_s = measure(package.files[stems[stem]], voice.suffix)
         if _MIN_S <= duration_s <= _MAX_S and total_s < _SECONDS:
@@ -125,15 +125,15 @@ def _sentences(voice: Voice, package: Package, folder: str) -> list[Item]:
 
 def _words(voice: Voice, package: Package, folder: str) -> list[Item]:
     wanted: list[tuple[str, str, str, str]] = []  # name in the package, name in the corpus, label, word
-    wanted += [(f"digits/{digit}", f"number-{digit}", digit, _NUMBER_WORDS[digit]) for digit in DIGITS]
+    wanted += [(f"digits/{digit}", f"number-{digit}", digit, NUMBER_WORDS[digit]) for digit in DIGITS]
     wanted += [(f"letters/{letter}", f"letter-{letter}", letter, letter) for letter in LETTERS]
     if voice.language == "en":
-        wanted += [(f"phonetic/{letter}_p", f"spelling-{letter}", word, word) for letter, word in _SPELLING.items()]
+        wanted += [(f"phonetic/{letter}_p", f"spelling-{letter}", word, word) for letter, word in SPELLING.items()]
     items = []
     for source, name, label, word in wanted:
         path = f"{folder}{source}{voice.suffix}"
         # the Italian and French sets leave a few out; a silent placeholder is no word either
-        if path not in package.files or measure(package.files[path], voice.suffix)[1] < _SHORTEST_S:
+        if path not in package.files or measure(package.files[path], voice.suffix)[1] < SHORTEST_S:
             continue
         extra = {"label": label}
         if voice.language == "en":
@@ -154,6 +154,6 @@ def prompt_items(packages: dict[str, Package]) -> list[Item]:
     items: list[Item] = []
     for voice in VOICES:
         package = packages[voice.package]
-        folder = f"{_SOUNDS}{voice.folder}/"
+        folder = f"{SOUNDS_FOLDER}{voice.folder}/"
         items += _sentences(voice, package, folder) + _words(voice, package, folder)
     return items

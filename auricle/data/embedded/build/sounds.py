@@ -116,7 +116,7 @@ _RULES: tuple[tuple[str, str, str, str], ...] = (
 
 
 @dataclass(frozen=True)
-class _File:
+class SoundFile:
     """A sound inside a package: short name for the rules, path for the row, path for the licence."""
 
     name: str
@@ -125,13 +125,22 @@ class _File:
     data: bytes
 
 
-def _plain(package: Package, folder: str, suffix: str, licence_folder: str) -> Iterator[_File]:
+def _plain(package: Package, folder: str, suffix: str, licence_folder: str) -> Iterator[SoundFile]:
     for path in package.under(folder, suffix):
         inner = path[len(folder) :]
-        yield _File(inner.rsplit("/", 1)[-1][: -len(suffix)], path, licence_folder + inner, package.files[path])
+        yield SoundFile(inner.rsplit("/", 1)[-1][: -len(suffix)], path, licence_folder + inner, package.files[path])
 
 
-def _files(package: Package) -> Iterator[_File]:
+def sound_files(package: Package, rcc_suffixes: tuple[str, ...] = (".wav",)) -> Iterator[SoundFile]:
+    """Yield the sounds of a package, also those inside its archives.
+
+    Args:
+        package: one of the packages that the rules name.
+        rcc_suffixes: which files of Qt resources to take.
+
+    Raises:
+        DataError: another package.
+    """
     if package.name == "minetest-data":
         yield from _plain(package, _MINETEST, ".ogg", "mtg/")
     elif package.name == "sonic-pi-samples":
@@ -143,17 +152,18 @@ def _files(package: Package) -> Iterator[_File]:
         with zipfile.ZipFile(io.BytesIO(package.read(archive_path))) as archive:
             for name in sorted(entry for entry in archive.namelist() if entry.endswith(".ogg")):
                 short = name.removeprefix("sound/").removesuffix(".ogg")
-                yield _File(short, f"{archive_path}!{name}", f"base/{name}", archive.read(name))
+                yield SoundFile(short, f"{archive_path}!{name}", f"base/{name}", archive.read(name))
     elif package.name == "gcompris-qt-data":
         for path in package.under(_RCC, ".rcc"):
-            for inner, data in sorted(rcc_files(package.files[path], (".wav",)).items()):
-                short = inner.rsplit("/", 1)[-1].removesuffix(".wav")
-                yield _File(short, f"{path}!{inner}", inner.removeprefix("gcompris/"), data)
+            for inner, data in sorted(rcc_files(package.files[path], rcc_suffixes).items()):
+                short = inner.rsplit("/", 1)[-1].rsplit(".", 1)[0]
+                yield SoundFile(short, f"{path}!{inner}", inner.removeprefix("gcompris/"), data)
     else:
         raise DataError(f"package {package.name} has no sound effects that the corpus takes")
 
 
-def _match(package: str, name: str) -> tuple[str, str] | None:
+def match_rule(package: str, name: str) -> tuple[str, str] | None:
+    """Give label and detail of a sound by its name; None where no rule holds."""
     for wanted, pattern, label, detail in _RULES:
         found = re.fullmatch(pattern, name) if wanted == package else None
         if found:
@@ -169,7 +179,7 @@ def spdx(name: str) -> str | None:
     return " AND ".join(known) if len(known) == len(parts) else None
 
 
-def _credit(package: str, file: _File, found: list[Stanza]) -> Credit | None:
+def _credit(package: str, file: SoundFile, found: list[Stanza]) -> Credit | None:
     own = minetest_credit(file.name) if package == "minetest-data" else None
     if own:
         return own
@@ -193,8 +203,8 @@ def sound_items(packages: dict[str, Package]) -> list[Item]:
     for name in sorted({rule[0] for rule in _RULES}):
         package = packages[name]
         found = stanzas(package.copyright_text())
-        for file in _files(package):
-            match = _match(name, file.name)
+        for file in sound_files(package):
+            match = match_rule(name, file.name)
             if match is None or file.data in seen:
                 continue
             credit = _credit(name, file, found)
@@ -212,7 +222,7 @@ def sound_items(packages: dict[str, Package]) -> list[Item]:
 
 
 def _item(
-    package: Package, file: _File, match: tuple[str, str], credit: Credit, suffix: str, counts: dict[str, int]
+    package: Package, file: SoundFile, match: tuple[str, str], credit: Credit, suffix: str, counts: dict[str, int]
 ) -> Item:
     label, detail = match
     counts[label] = counts.get(label, 0) + 1
