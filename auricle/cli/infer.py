@@ -15,6 +15,18 @@ def infer(
     system: options.System,
     inputs: Annotated[list[Path], typer.Argument(help="Audio files, or folders of them.")],
     run: options.Run = None,
+    engine: Annotated[str, typer.Option(help="local, or ray for many processes or machines.")] = "local",
+    workers: Annotated[
+        int | None,
+        typer.Option(help="local: batches at once; ray: processes. As many as fit if not given.", show_default=False),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Write the lines here; after a kill the same command goes on.", show_default=False),
+    ] = None,
+    cache: Annotated[
+        Path | None, typer.Option(help="Folder of earlier answers, found by content.", show_default=False)
+    ] = None,
 ) -> None:
     """Answer for audio files: one JSON line each on standard output, in the order given.
 
@@ -25,17 +37,24 @@ def infer(
       auricle infer mambo --run runs/mambo call.wav
 
       auricle infer mambo --run runs/mambo recordings/ > answers.jsonl
-    """
-    import auricle
-    from auricle.systems import system as find
 
-    module = find(system)
-    model = auricle.load(run or Path("runs") / system)
+      auricle infer mambo recordings/ --out answers.jsonl --engine ray --workers 8
+    """
+    from auricle.systems.answers import answers, write_answers
+    from auricle.systems.pipeline import open_existing
+
+    folder = run or Path("runs") / system
+    several = folder / "seed-0"
+    open_existing(system, folder if (folder / "config.json").exists() or not several.exists() else several)
     failed = 0
-    for result in module.infer(model, inputs):
-        row = result.as_dict()
-        failed += "error" in row
-        typer.echo(json.dumps(row, ensure_ascii=False))
+    if out is not None:
+        done = write_answers(folder, inputs, out, engine=engine, workers=workers, cache=cache)
+        typer.echo(f"{out}: {done.rows} lines, {done.before} of them from before", err=True)
+        failed = done.errors
+    else:
+        for row in answers(folder, inputs, engine=engine, workers=workers, cache=cache):
+            failed += "error" in row
+            typer.echo(json.dumps(row, ensure_ascii=False))
     if failed:
         typer.echo(f"{failed} input(s) could not be used; their lines say why", err=True)
         raise typer.Exit(1)

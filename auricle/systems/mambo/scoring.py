@@ -1,20 +1,27 @@
-"""Scores of clips: every window through the network, and their mean."""
+"""Scores of clips: every window through the network, and their mean; many windows at once, from whatever inputs."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
 from auricle.systems.mambo.clips import Clips, batched, windows
+from auricle.systems.mambo.domain import describe
 from auricle.systems.mambo.model import score
 
 
 @torch.no_grad()
 def score_windows(network: nn.Module, pieces: Sequence[np.ndarray], batch: int) -> tuple[np.ndarray, np.ndarray]:
-    """Score windows of one length.
+    """Score windows of one length, on the device that the network is on.
 
     Args:
         network: takes (B, N) waves.
@@ -25,12 +32,19 @@ def score_windows(network: nn.Module, pieces: Sequence[np.ndarray], batch: int) 
         Scores (W,) and frame scores (W, T'), both higher for bona fide.
     """
     network.eval()
+    device = device_of(network)
     scores, frames = [], []
     for waves in batched(pieces, batch):
-        output = network(waves)
-        scores.append(score(output).float().numpy())
-        frames.append((output.frame_logits[..., 1] - output.frame_logits[..., 0]).float().numpy())
+        output = network(waves.to(device))
+        scores.append(score(output).float().cpu().numpy())
+        frames.append((output.frame_logits[..., 1] - output.frame_logits[..., 0]).float().cpu().numpy())
     return np.concatenate(scores), np.concatenate(frames)
+
+
+def device_of(network: nn.Module) -> torch.device:
+    """Give the device of a network's weights; the CPU for one without weights."""
+    weights = next(network.parameters(), None)
+    return torch.device("cpu") if weights is None else weights.device
 
 
 def score_clips(network: nn.Module, clips: Clips, length: int, batch: int) -> np.ndarray:
@@ -43,3 +57,107 @@ def score_clips(network: nn.Module, clips: Clips, length: int, batch: int) -> np
     scores, _ = score_windows(network, [piece for pieces in cut for piece in pieces], batch)
     ends = np.cumsum([len(pieces) for pieces in cut])
     return np.array([part.mean() for part in np.split(scores.astype(np.float64), ends[:-1])])
+
+
+@dataclass(frozen=True)
+class Window:
+    """One window on its way through the network.
+
+    Attributes:
+        owner: what gets the scores; handed back untouched.
+        piece: (N,) at the network's rate.
+        start_s: where it begins in its input.
+        described: whether its description is wanted.
+    """
+
+    owner: Any
+    piece: np.ndarray
+    start_s: float
+    described: bool
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A window with its results: clip score, frame scores (T',), description (41,) or None."""
+
+    window: Window
+    score: float
+    frames: np.ndarray
+    description: np.ndarray | None
+
+
+class WindowScorer:
+    """Scores a stream of windows in batches that mix inputs; results come back in the order of the windows.
+
+    With several threads, batches run side by side with one torch thread each, which serves two cores far better than
+    two threads inside each small operation. torch's own thread count is as before when this is closed.
+    """
+
+    def __init__(self, network: nn.Module, rate_hz: int, band_hz: float, batch: int, threads: int) -> None:
+        """Set it up; use it as a context.
+
+        Args:
+            network: in eval mode, takes (B, N) waves.
+            rate_hz: rate of the windows.
+            band_hz: of the descriptions.
+            batch: windows at once.
+            threads: batches at once; 1 scores in the caller's thread, with torch's own threads.
+        """
+        self.network, self.rate_hz, self.band_hz, self.batch = network, rate_hz, band_hz, batch
+        self.threads = threads if device_of(network).type == "cpu" else 1
+        self._waiting: list[Window] = []
+        self._running: deque[Future[list[Scored]]] = deque()
+        self._pool: ThreadPoolExecutor | None = None
+
+    def __enter__(self) -> WindowScorer:
+        """Start the threads."""
+        if self.threads > 1:
+            before = torch.get_num_threads()
+            # torch keeps this count per thread, and gives the last one set to threads that come later
+            self._pool = ThreadPoolExecutor(self.threads, "score", torch.set_num_threads, (1,))
+            together = threading.Barrier(self.threads)
+            for started in [self._pool.submit(together.wait) for _ in range(self.threads)]:
+                started.result()
+            torch.set_num_threads(before)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """Stop the threads; batches that have not begun are dropped."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def add(self, window: Window) -> Iterator[Scored]:
+        """Take a window in, and give what is finished."""
+        self._waiting.append(window)
+        if len(self._waiting) >= self.batch:
+            yield from self._start(2 * self.threads)
+
+    def finish(self) -> Iterator[Scored]:
+        """Score what is left, and give everything."""
+        yield from self._start(0)
+
+    def _start(self, allowed: int) -> Iterator[Scored]:
+        """Send off the waiting windows, then wait until at most `allowed` batches are under way."""
+        waiting, self._waiting = self._waiting, []
+        if self._pool is None:
+            yield from self._score(waiting)
+            return
+        if waiting:
+            self._running.append(self._pool.submit(self._score, waiting))
+        while self._running and (len(self._running) > allowed or self._running[0].done()):
+            yield from self._running.popleft().result()
+
+    def _score(self, chosen: list[Window]) -> list[Scored]:
+        if not chosen:
+            return []
+        scores, frames = score_windows(self.network, [window.piece for window in chosen], self.batch)
+        return [
+            Scored(window, float(value), row, self._description(window))
+            for window, value, row in zip(chosen, scores, frames, strict=True)
+        ]
+
+    def _description(self, window: Window) -> np.ndarray | None:
+        # a stretch of digital silence has a score like any other, but nothing that could be described
+        if not window.described or not window.piece.any():
+            return None
+        return describe(window.piece, self.rate_hz, self.band_hz)

@@ -1,0 +1,95 @@
+"""Results kept by content: what a file holds and what made the result decide, never a name or a date."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from auricle.core.errors import DataError
+
+
+def content_key(path: str | Path) -> str:
+    """Name a file by its bytes and its suffix, which decides how headerless codings are read.
+
+    Args:
+        path: the file.
+
+    Returns:
+        64 hexadecimal digits.
+
+    Raises:
+        DataError: the file cannot be read, or is not a regular one.
+    """
+    digest = hashlib.sha256(Path(path).suffix.lower().encode() + b"\0")
+    try:
+        # a pipe would be waited for, and a device has no end
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise DataError(f"{path} is not a regular file")
+        with open(path, "rb") as content:
+            while piece := content.read(1 << 20):
+                digest.update(piece)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise DataError(f"{path} cannot be read: {reason}") from None
+    return digest.hexdigest()
+
+
+def combined_key(parts: Iterable[str | bytes]) -> str:
+    """Name several texts or contents together, in their order; 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    for part in parts:
+        data = part.encode() if isinstance(part, str) else part
+        digest.update(len(data).to_bytes(8, "big") + data)
+    return digest.hexdigest()
+
+
+class ResultCache:
+    """JSON results in one append-only file per maker; killed at any moment it loses the line being written, at most."""
+
+    def __init__(self, folder: str | Path, maker: str) -> None:
+        """Open the results of one maker, such as a checkpoint.
+
+        Args:
+            folder: made if it is not there; many makers share it.
+            maker: hexadecimal key of what makes the results.
+
+        Raises:
+            DataError: the folder cannot be written to.
+        """
+        self.file = Path(folder) / f"{maker[:32]}.jsonl"
+        self._known: dict[str, Any] = {}
+        try:
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            text = self.file.read_bytes() if self.file.exists() else b""
+            self._out = open(self.file, "ab", buffering=0)  # noqa: SIM115
+        except OSError as error:
+            raise DataError(f"the cache {folder} cannot be used: {error.strerror}; choose another folder") from None
+        if text and not text.endswith(b"\n"):
+            self._out.write(b"\n")  # a torn line stays one line
+        for line in text.split(b"\n"):
+            try:
+                row = json.loads(line)
+                self._known[row["key"]] = row["value"]
+            except (ValueError, KeyError, TypeError):
+                continue  # torn by a kill: that result is made again
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def get(self, key: str) -> Any | None:
+        """Give a result, or None."""
+        return self._known.get(key)
+
+    def put(self, key: str, value: Any) -> None:
+        """Keep a result; it is in the file when this returns."""
+        self._known[key] = value
+        self._out.write((json.dumps({"key": key, "value": value}, ensure_ascii=False, allow_nan=False) + "\n").encode())
+
+    def close(self) -> None:
+        """Close the file."""
+        self._out.close()
