@@ -1,0 +1,86 @@
+"""The benchmarks keep their contract, and both sides of a case do the same job. No times are asserted."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+FOLDER = Path(__file__).parents[2] / "benchmarks"
+SCRIPTS = sorted(path.name for path in FOLDER.glob("*.py") if path.name not in ("__main__.py", "contract.py"))
+KEYS = ["case", "ours", "peer", "peer_name", "unit", "ratio", "ratio_min", "ratio_max", "n"]
+
+
+@pytest.fixture
+def bench(monkeypatch):
+    """Load a script as a module."""
+    monkeypatch.syspath_prepend(str(FOLDER))
+    for name in ("contract", *(script.removesuffix(".py") for script in SCRIPTS)):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+
+    def load(name):
+        spec = importlib.util.spec_from_file_location(f"bench_{name}", FOLDER / f"{name}.py")
+        module = importlib.util.module_from_spec(spec)
+        monkeypatch.setitem(sys.modules, spec.name, module)
+        spec.loader.exec_module(module)
+        return module
+
+    return load
+
+
+def test_a_row_sums_up_its_pairs(bench):
+    contract = bench("contract")
+    case = contract.Case("job", list, list, "them", "ms")
+    row = contract.row_of(case, [(1.0, 2.0), (2.0, 12.0), (4.0, 4.0)])
+    assert list(row) == KEYS
+    assert (row["ours"], row["peer"], row["ratio"], row["ratio_min"], row["ratio_max"]) == (2e3, 4e3, 2.0, 1.0, 6.0)
+    assert (row["case"], row["peer_name"], row["unit"], row["n"]) == ("job", "them", "ms", 3)
+
+
+@pytest.mark.parametrize(("repeats", "budget_s", "pairs"), [(4, 60.0, 4), (4, 0.0, 2), (1, 60.0, 2)])
+def test_both_sides_run_in_turn_within_the_budget(bench, repeats, budget_s, pairs):
+    contract = bench("contract")
+    calls = []
+    case = contract.Case("job", lambda: calls.append("ours"), lambda: calls.append("peer"), "them")
+    assert contract.measure(case, repeats, budget_s)["n"] == pairs
+    assert calls == ["ours", "peer"] * (pairs + 1)  # the first of each is the warm-up
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_every_script_takes_the_arguments(script):
+    done = subprocess.run([sys.executable, FOLDER / script, "--help"], capture_output=True, text=True, check=True)
+    assert "--quick" in done.stdout
+    assert "--json" in done.stdout
+
+
+def test_json_is_one_object_a_case():
+    command = [sys.executable, FOLDER / "ssm.py", "--quick", "--json", "--only", "mamba2 fwdbwd B1 T128"]
+    rows = [json.loads(line) for line in subprocess.run(command, capture_output=True, check=True).stdout.splitlines()]
+    assert len(rows) == 1
+    assert list(rows[0]) == KEYS
+    assert rows[0]["ratio_min"] <= rows[0]["ratio"] <= rows[0]["ratio_max"]
+
+
+def test_features_are_those_of_librosa(bench):
+    features = bench("features")
+    waves = features.hour(3, 1.0)
+    log_mel = features.LogMel(features.RATE_HZ, features.MELS, features.N_FFT, features.HOP, features.WIN)
+    lfcc = features.LFCC(features.RATE_HZ, features.FILTERS, features.FILTERS, features.N_FFT)
+    for module, theirs in ((log_mel, features.librosa_log_mel), (lfcc, features.librosa_lfcc)):
+        for one, other in zip(features.ours(module, waves), theirs(waves), strict=True):
+            assert one.shape == other.shape
+            np.testing.assert_allclose(one, other, atol=2e-3)
+
+
+def test_scores_are_those_of_the_plain_loop(bench, tmp_path):
+    scoring = bench("scoring")
+    model = scoring.detector(tmp_path / "run")
+    files = scoring.recordings(tmp_path / "clips", 6, 3.0)
+    files += scoring.joined(tmp_path / "long", files, 4.0)
+    assert len(files) > 6
+    rows = list(scoring.infer(model, files))
+    assert all(row.error is None for row in rows)
+    np.testing.assert_allclose([row.score for row in rows], scoring.plain_loop(model, files), atol=1e-5)
