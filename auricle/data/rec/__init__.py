@@ -84,7 +84,7 @@ def _clips() -> tuple[Clip, ...]:
     if not mark.is_file():
         state = "is not complete" if place.is_dir() else "is not there"
         raise DataError(
-            f"the large corpus {state} ({place}); run `auricle data build --profile rec`, about two minutes and 3 GB "
+            f"the large corpus {state} ({place}); run `auricle data build --profile rec`, a few minutes and 3 GB "
             "for a while, where apt exists, or use --data embedded"
         )
     return _table(place, mark.stat().st_mtime_ns)
