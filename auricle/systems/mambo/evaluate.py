@@ -55,8 +55,8 @@ def evaluate(cfg: MamboConfig, run: RunFolder) -> Report:
     if detector.domain is not None:
         rows.append(
             MetricRow(
-                name="speech_check", value=100 * detector.domain.accuracy, unit="%", n=detector.domain.held, group="speech or not",
-                data=table.data,
+                name="speech_check", value=100 * detector.domain.accuracy, unit="%", n=detector.domain.held,
+                group="speech or not", data=table.data,
             )
         )  # fmt: skip
     report = Report(

@@ -162,9 +162,7 @@ def test_a_missing_package_names_the_extra(name, voice, monkeypatch):
 def test_nothing_but_gpl_needs_gpl():
     gpl = {name for name, family in FAMILIES.items() if "GPL" in family.licence}
     assert gpl == set(GPL) == {"espeak", "praat", "piper"}
-    assert {package for name in GPL for package in FAMILIES[name].packages} == set(
-        extras.EXTRAS["gpl"]
-    )
+    assert {package for name in GPL for package in FAMILIES[name].packages} == set(extras.EXTRAS["gpl"])
 
 
 def test_the_table_is_light():
