@@ -40,7 +40,7 @@ docs: setup
 	$(BIN)/sphinx-build -W -E --keep-going -q -b html docs docs/_build/html
 
 bench: setup
-	for script in benchmarks/*.py; do $(BIN)/python $$script --quick || exit 1; done
+	$(BIN)/python benchmarks --quick
 
 # Hours: full runs over splits and seeds, then the papers' claims at full budget (resumable; results in docs/results).
 claims: setup

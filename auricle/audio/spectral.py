@@ -106,7 +106,7 @@ class Spectrum(nn.Module):
     def features(self, wave: Tensor, lengths: Tensor | None) -> Tensor:
         """Compute the features of a checked batch; subclasses go on from here."""
         spectrum = stft(wave, self.n_fft, self.hop, window=self.window, center=self.center)
-        power = torch.view_as_real(spectrum).square().sum(-1)
+        power = spectrum.real.square() + spectrum.imag.square()
         if self.power == 2.0:
             return power
         # a root has no gradient at 0

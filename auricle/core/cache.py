@@ -40,7 +40,11 @@ def content_key(path: str | Path) -> str:
 
 
 def combined_key(parts: Iterable[str | bytes]) -> str:
-    """Name several texts or contents together, in their order; 64 hexadecimal digits."""
+    """Name several texts or contents together, in their order; 64 hexadecimal digits.
+
+    Args:
+        parts: texts or contents; where one ends and the next begins counts.
+    """
     digest = hashlib.sha256()
     for part in parts:
         data = part.encode() if isinstance(part, str) else part
@@ -82,11 +86,20 @@ class ResultCache:
         return len(self._known)
 
     def get(self, key: str) -> Any | None:
-        """Give a result, or None."""
+        """Give a result, or None.
+
+        Args:
+            key: its name, as from `combined_key`.
+        """
         return self._known.get(key)
 
     def put(self, key: str, value: Any) -> None:
-        """Keep a result; it is in the file when this returns."""
+        """Keep a result; it is in the file when this returns.
+
+        Args:
+            key: its name, as from `combined_key`.
+            value: plain JSON values.
+        """
         self._known[key] = value
         self._out.write((json.dumps({"key": key, "value": value}, ensure_ascii=False, allow_nan=False) + "\n").encode())
 

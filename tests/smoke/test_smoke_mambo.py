@@ -142,7 +142,8 @@ def test_a_long_file_gives_the_same_score_as_its_samples(smoke_run, real, tmp_pa
 
 
 def test_hostile_files_get_an_error_and_never_a_number(auricle, smoke_run, tmp_path):
-    cases = make_hostile(tmp_path)
+    # a NUL in a name cannot be handed to a command; the audio room's own tests have that case
+    cases = [case for case in make_hostile(tmp_path) if "\0" not in str(case.path)]
     assert len(cases) >= 25
     done = auricle("infer", "mambo", "--run", smoke_run, *[case.path for case in cases], check=False)
     assert done.returncode == 1

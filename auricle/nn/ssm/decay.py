@@ -29,11 +29,10 @@ class _DecayMatrix(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, log_decay: Tensor) -> Tensor:
         total = log_decay_sum(log_decay)
-        frames = log_decay.shape[-1]
-        # The upper triangle would be exp of positive numbers: it is cut before exp, never after.
-        above = torch.ones(frames, frames, dtype=torch.bool, device=log_decay.device).triu_(1)
         out = (total.unsqueeze(-1) - total.unsqueeze(-2)).to(log_decay.dtype)
-        out.masked_fill_(above, float("-inf")).exp_()
+        # The upper triangle would be exp of positive numbers, so it is held at 0 before exp and cut after. The lower
+        # limit is far below what counts; exp of minus infinity is several times slower than exp of a number.
+        out.clamp_(-80.0, 0.0).exp_().tril_()
         ctx.save_for_backward(out)
         return out
 

@@ -290,6 +290,7 @@ def evaluate_scores(score_file: str | Path, key_file: str | Path) -> Report:
     """
     trials = score_files.evaluate_scores(score_file, key_file)
     name = Path(score_file).stem
+    by_speaker = trials.speakers is not None and len(set(trials.speakers)) >= FEWEST_SPEAKERS
     groups: list[tuple[str, np.ndarray]] = []
     if trials.groups is not None:
         attacks = np.array(trials.groups)
@@ -300,9 +301,7 @@ def evaluate_scores(score_file: str | Path, key_file: str | Path) -> Report:
     for group, chosen in groups:
         scores, labels = trials.scores[chosen], trials.labels[chosen]
         real, fake = scores[labels], scores[~labels]
-        by = np.array(trials.speakers)[chosen] if trials.speakers is not None else None
-        if by is not None and len(set(by)) < 2:
-            by = None
+        by = np.array(trials.speakers)[chosen] if by_speaker else None
         low, high = bootstrap("eer", scores, labels, by, seed=0)
         value = 100 * eer(real, fake).eer
         rows.append(
@@ -312,8 +311,8 @@ def evaluate_scores(score_file: str | Path, key_file: str | Path) -> Report:
         )
         rows.append(MetricRow(name="auc", value=auc(real, fake), n=len(scores), group=group, data=name))
         rows.append(MetricRow(name="min_dcf", value=min_dcf(real, fake), n=len(scores), group=group, data=name))
-    by_speaker = trials.speakers is not None and len(set(trials.speakers)) > 1
-    note = f"intervals are over {'speakers' if by_speaker else 'trials, as the key names no speakers'}"
+    few = f"trials, as the key names fewer than {FEWEST_SPEAKERS} speakers"
+    note = f"intervals are over {'speakers' if by_speaker else few}"
     return Report(
         system="mambo", preset="scores", data=name, toy=False, seeds=[], environment=environment(), metrics=rows,
         warnings=[note],
