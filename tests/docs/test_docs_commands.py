@@ -38,7 +38,7 @@ SLOW = (
 
 def split(arguments):
     """Give a command's full name and the arguments after it."""
-    for size in (2, 1):
+    for size in (3, 2, 1):
         name = " ".join(("auricle", *arguments[:size]))
         if name in COMMANDS:
             return name, list(arguments[size:])
