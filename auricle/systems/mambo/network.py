@@ -22,7 +22,7 @@ class Network(nn.Module):
     """The detector on waveforms.
 
     Spectral features lose their mean over the clip and are divided by their spread over the training set: the upper
-    coefficients carry the traces of synthesis and are some thirty times smaller than the lowest.
+    coefficients carry the traces of synthesis and are some forty times smaller than the lowest.
 
     With a speech encoder (``model.frontend=ssl``) this only sets up its form. Its weights come with a checkpoint of the
     run or, if none was loaded, from ``model.encoder`` when the first batch passes through.
