@@ -63,11 +63,9 @@ def verify(
 
       auricle data verify --corpus rec
     """
-    from auricle.core.errors import ConfigError
-    from auricle.data import embedded, rec
+    from auricle.data import corpora, embedded, rec
 
-    if corpus not in ("embedded", "rec"):
-        raise ConfigError(f"there is no corpus {corpus!r} to verify; use embedded or rec")
+    corpora.corpus(corpus)  # refuses a name that is none
     if corpus == "rec":
         count = rec.verify()
     else:

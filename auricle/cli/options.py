@@ -24,7 +24,8 @@ Preset = Annotated[
 Data = Annotated[
     str | None,
     typer.Option(
-        help="embedded (the default), or a manifest with labels made by `auricle manifest`.", show_default=False
+        help="embedded (the default), rec (made by `auricle data build`), or a manifest (`auricle manifest`).",
+        show_default=False,
     ),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a run with another config in the same folder.")]

@@ -78,7 +78,13 @@ def _table(place: Path, changed_ns: int) -> tuple[Clip, ...]:
 _ADVICE = "delete the folder and run `auricle data build --profile rec`"
 
 
-def _clips() -> tuple[Clip, ...]:
+@functools.lru_cache(maxsize=4)
+def _by_id(place: Path, changed_ns: int) -> dict[str, Clip]:
+    return {item.id: item for item in _table(place, changed_ns)}
+
+
+def _built() -> tuple[Path, int]:
+    """Give the corpus folder and when its build was completed; together they name what is in it."""
     place = folder()
     mark = place / ".completed"
     if not mark.is_file():
@@ -87,7 +93,7 @@ def _clips() -> tuple[Clip, ...]:
             f"the large corpus {state} ({place}); run `auricle data build --profile rec`, a few minutes and 3 GB "
             "for a while, where apt exists, or use --data embedded"
         )
-    return _table(place, mark.stat().st_mtime_ns)
+    return place, mark.stat().st_mtime_ns
 
 
 def clips(kind: str | None = None, language: str | None = None) -> list[Clip]:
@@ -101,7 +107,7 @@ def clips(kind: str | None = None, language: str | None = None) -> list[Clip]:
         ConfigError: a kind or a language that the corpus does not have.
         DataError: the corpus was not built on this machine.
     """
-    table = _clips()
+    table = _table(*_built())
     if kind is not None and kind not in KINDS:
         raise ConfigError(f"kind {kind!r} is not in the large corpus; use one of {', '.join(KINDS)}")
     languages = sorted({item.language for item in table if item.language})
@@ -116,7 +122,7 @@ def clip(name: str) -> Clip:
     Raises:
         DataError: the corpus has no such clip, or was not built.
     """
-    found = next((item for item in _clips() if item.id == name), None)
+    found = _by_id(*_built()).get(name)
     if found is None:
         raise DataError(f"the large corpus has no clip {name!r}; `auricle.data.rec.clips()` lists them")
     return found
@@ -124,7 +130,7 @@ def clip(name: str) -> Clip:
 
 def speakers() -> dict[str, str]:
     """Give the speaker group of each voice, by voice; split data by group, never by voice."""
-    return {item.speaker: item.speaker_group for item in _clips() if item.speaker}
+    return {item.speaker: item.speaker_group for item in _table(*_built()) if item.speaker}
 
 
 def verify() -> int:
@@ -138,7 +144,7 @@ def verify() -> int:
     """
     from auricle.data.rec.parts import damaged
 
-    table = _clips()
+    table = _table(*_built())
     problems = damaged(folder(), [vars(item) for item in table])
     if problems:
         raise DataError(f"the large corpus is damaged: {problems[0]} ({len(problems)} files); {_ADVICE}")

@@ -13,7 +13,7 @@ from auricle.audio.resample import resample
 from auricle.core.errors import AudioError
 from auricle.core.files import read_json, write_json
 from auricle.core.seed import rng as make_rng
-from auricle.data import embedded, fields
+from auricle.data import corpora, embedded, fields
 from auricle.data.spoof import synthesize
 from auricle.systems.mambo import chain
 from auricle.systems.mambo.config import DataConfig
@@ -27,7 +27,7 @@ class Utterance:
     """One real clip and what is to be made of it.
 
     Attributes:
-        clip: id of the real clip in the embedded corpus.
+        clip: id of the real clip in its corpus.
         group: pseudonymous speaker group.
         split: train, dev or test.
         families: spoof families to apply.
@@ -63,7 +63,7 @@ def build(task: Utterance, cfg: DataConfig, folder: str) -> Built:
     Returns:
         Rows for the manifests, real first, and the reasons for what was skipped.
     """
-    clip = embedded.clip(task.clip)
+    clip = corpora.corpus(cfg.source).clip(task.clip)
     built = Built()
     draws = make_rng(cfg.seed, task.clip)
     before, after = (chain.draw_channel(cfg.channels, draws) for _ in range(2))
@@ -100,7 +100,7 @@ class _Maker:
         def make() -> tuple[np.ndarray, int, str]:
             target = None
             if self.task.target is not None:
-                other = embedded.clip(self.task.target).read()
+                other = corpora.corpus(self.cfg.source).clip(self.task.target).read()
                 target = resample(other.mono(), other.rate_hz, self.cfg.rate_hz)[: round(TARGET_S * self.cfg.rate_hz)]
             draws = make_rng(self.cfg.seed, self.task.clip, family)
             made = synthesize(

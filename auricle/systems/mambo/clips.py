@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from auricle.audio import level
 from auricle.audio.files import read_mono
+from auricle.audio.rawboost import rawboost
 from auricle.core.errors import DataError
 from auricle.core.seed import rng
 from auricle.data import fields
@@ -139,10 +140,14 @@ class PairedBatches:
         hop: samples of one step of the frame truth.
         splice: share of the fakes that are pasted into their real clip in part only.
         seed: of the order and the draws.
+        boost: RawBoost algorithm that distorts every window, 1 to 8; None for none.
     """
 
-    def __init__(self, clips: Clips, *, length: int, batch: int, hop: int, splice: float, seed: int) -> None:
+    def __init__(
+        self, clips: Clips, *, length: int, batch: int, hop: int, splice: float, seed: int, boost: int | None = None
+    ) -> None:
         self.clips, self.length, self.hop, self.splice, self.seed = clips, length, hop, splice, seed
+        self.boost = boost
         self.pairs = max(1, batch // 2)
         labels = clips.labels
         self.real, self.fake = np.flatnonzero(labels), np.flatnonzero(~labels)
@@ -175,6 +180,11 @@ class PairedBatches:
             truth[2 * row] = 1
             if draws.random() < self.splice:
                 self._paste(waves, truth, 2 * row, draws)
+        if self.boost is not None:
+            # drawn by the place in the epoch: the same on any number of workers, and after a resume
+            for row, wave in enumerate(waves):
+                name = ("rawboost", epoch, place, row)
+                waves[row] = distorted(wave, self.clips.rate_hz, self.boost, rng(self.seed, *name))
         label = np.tile([1, 0], len(reals))
         return Batch(torch.from_numpy(waves), torch.from_numpy(label), torch.from_numpy(truth))
 
@@ -192,6 +202,20 @@ class PairedBatches:
         start = int(draws.integers(0, steps - size + 1))
         mixed, known = splice(waves[real], waves[real + 1], start, size, self.hop)
         waves[real + 1], truth[real + 1] = mixed, known
+
+
+def distorted(wave: np.ndarray, rate_hz: int, algorithm: int, draws: np.random.Generator) -> np.ndarray:
+    """Put a float wave (T,) through RawBoost; digital silence, which has no level to set noise by, stays as it is."""
+    return rawboost(wave, rate_hz, algorithm, draws) if wave.any() else wave
+
+
+def distorted_clips(clips: Clips, algorithm: int, seed: int) -> Clips:
+    """Put every clip through RawBoost, with draws that its place gives: the same whenever it is asked for."""
+    waves = [
+        as_int16(distorted(clips.wave(index), clips.rate_hz, algorithm, rng(seed, "rawboost", index)))
+        for index in range(len(clips))
+    ]
+    return replace(clips, waves=waves)
 
 
 def splice(real: np.ndarray, fake: np.ndarray, start: int, size: int, hop: int) -> tuple[np.ndarray, np.ndarray]:

@@ -64,7 +64,7 @@ class ModelConfig(Config):
 class DataConfig(Config):
     """Real clips, the spoofs made of them, and the chain that both go through."""
 
-    source: str = "embedded"  # "embedded", or the path of a manifest with labels of its own
+    source: str = "embedded"  # a corpus (embedded, rec), or the path of a manifest with labels of its own
     split: int = Field(0, ge=0)  # which voices train, tune and test; another number is another draw
     seed: int = 0  # draws of the data; kept apart from the run's seed, so that seeds share one test set
     rate_hz: int = Field(16000, ge=8000)
@@ -116,6 +116,7 @@ class TrainConfig(Config):
     mixed_precision: Literal["no", "bf16"] = "bf16"
     splice: float = Field(0.0, ge=0, le=1)  # share of the fakes that are pasted into their real clip in part
     frame_weight: float = Field(0.0, ge=0)  # weight of the frame loss, which needs the splices' truth
+    rawboost: int | None = Field(None, ge=1, le=8)  # algorithm that distorts training and dev clips
     tensorboard: bool = False
 
 
@@ -145,6 +146,8 @@ def paper() -> MamboConfig:
         seed=114514,  # the only seed of the release
         model=ModelConfig(encoder=XLS_R_300M_ID, encoder_revision=XLS_R_300M_REVISION),
         data=DataConfig(segment_s=4.175, max_clip_s=4.175, channels=("none",)),  # 66,800 samples at 16 kHz
+        # the release's 5 for ASVspoof 2021 LA; for DF it takes 3, for In-the-Wild and DFADD none (null)
+        train=TrainConfig(rawboost=5),
         eval=EvalConfig(controls=False),
     )
 

@@ -11,7 +11,7 @@ from torch import nn
 from auricle.core.report import MetricRow
 from auricle.core.run import RunFolder
 from auricle.core.seed import derive, rng
-from auricle.data import fields
+from auricle.data import corpora, fields
 from auricle.metrics.detection import eer
 from auricle.systems.mambo import data
 from auricle.systems.mambo.clips import Clips, load_clips, splice
@@ -36,8 +36,10 @@ def run_all(
     Returns:
         Their rows, and whether the leak check through the same chain failed: its interval must contain 50 %.
     """
-    if cfg.data.source != "embedded":
-        table.notes.append("leak checks need the spoof chain of the embedded corpus; a manifest of yours has none")
+    if cfg.data.source not in corpora.NAMES:
+        table.notes.append(
+            "leak checks need the chain that Auricle's own spoofs go through; a manifest of yours has none"
+        )
         return [], False
     quick = cfg.model_copy(update={"train": cfg.train.model_copy(update={"splice": 0.0, "frame_weight": 0.0})})
     recoded = load_clips(data.load(run, "controls"), cfg.data.rate_hz)

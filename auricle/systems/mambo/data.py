@@ -1,4 +1,4 @@
-"""`prepare`: from the embedded corpus, or a labelled manifest, to the manifests of a run."""
+"""`prepare`: from a corpus of real speech, or a labelled manifest, to the manifests of a run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from auricle.core.errors import ConfigError, DataError
 from auricle.core.files import digest
 from auricle.core.run import RunFolder
 from auricle.core.seed import rng
-from auricle.data import embedded, fields, manifest
+from auricle.data import corpora, embedded, fields, manifest
 from auricle.data.spoof import FAMILIES
 from auricle.systems.mambo.build import CONTROLS, Built, Utterance, build
 from auricle.systems.mambo.config import DataConfig, MamboConfig
@@ -34,7 +34,7 @@ def prepare(cfg: MamboConfig, run: RunFolder) -> dict[str, Any]:
     """Write ``manifests/{train,dev,test}.jsonl``, and ``controls.jsonl`` for the leak checks.
 
     Args:
-        cfg: ``data.source`` is ``embedded`` or the path of a manifest with labels.
+        cfg: ``data.source`` names a corpus (``embedded``, ``rec``), or is the path of a manifest with labels.
         run: the run folder; audio goes to its cache.
 
     Returns:
@@ -44,8 +44,8 @@ def prepare(cfg: MamboConfig, run: RunFolder) -> dict[str, Any]:
         ConfigError: an unknown spoof family or source.
         DataError: too few voices, or a split without one of the classes.
     """
-    if cfg.data.source == "embedded":
-        sets, facts = _embedded(cfg.data, run)
+    if cfg.data.source in corpora.NAMES:
+        sets, facts = _from_corpus(cfg.data, run)
     else:
         sets, facts = _from_manifest(cfg.data)
     for name, cuts in sets.items():
@@ -65,13 +65,13 @@ def load(run: RunFolder, split: str) -> CutSet:
     return manifest.read(run.manifests / f"{split}.jsonl")
 
 
-def _embedded(cfg: DataConfig, run: RunFolder) -> tuple[dict[str, list[Any]], dict[str, Any]]:
+def _from_corpus(cfg: DataConfig, run: RunFolder) -> tuple[dict[str, list[Any]], dict[str, Any]]:
     unknown = [name for name in (*cfg.seen, *cfg.unseen) if name not in FAMILIES]
     if unknown:
         raise ConfigError(f"no spoof family {', '.join(unknown)}; families: {', '.join(FAMILIES)}")
     tasks, dropped = plan(cfg)
     # named by what decides its content, so that seeds share it and other settings never mix with it
-    folder = run.cache / f"audio-{digest(cfg.model_dump(mode='json', exclude={'workers', 'source'}))}"
+    folder = run.cache / f"audio-{digest(cfg.model_dump(mode='json', exclude={'workers'}))}"
     folder.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, Any]] = []
     skipped: list[str] = []
@@ -101,7 +101,7 @@ def plan(cfg: DataConfig) -> tuple[list[Utterance], int]:
         One task an utterance, and how many clips were left out because an earlier split says the same words.
     """
     by_group: dict[str, list[embedded.Clip]] = defaultdict(list)
-    for clip in embedded.clips(kind="speech"):
+    for clip in corpora.corpus(cfg.source).clips(kind="speech"):
         if clip.duration_s >= cfg.min_clip_s and clip.speaker_group:
             by_group[clip.speaker_group].append(clip)
     assigned = split_groups({group: clips[0].package for group, clips in by_group.items()}, cfg.split)
@@ -183,7 +183,10 @@ def _from_manifest(cfg: DataConfig) -> tuple[dict[str, list[Any]], dict[str, Any
     """Split a labelled manifest of the user's: by its own split column, else by voice, else by clip."""
     path = Path(cfg.source)
     if not path.is_file():
-        raise ConfigError(f"--data {cfg.source} is neither 'embedded' nor a manifest; make one with auricle manifest")
+        raise ConfigError(
+            f"--data {cfg.source} is neither a corpus ({', '.join(corpora.NAMES)}) nor a manifest; "
+            "make one with auricle manifest"
+        )
     cuts = list(manifest.read(path))
     unlabelled = [cut.id for cut in cuts if (cut.custom or {}).get(fields.LABEL) not in ("bonafide", "spoof")]
     if unlabelled:

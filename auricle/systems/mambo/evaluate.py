@@ -12,7 +12,7 @@ from auricle.core.files import read_jsonl, write_jsonl
 from auricle.core.report import MetricRow, Report, pool
 from auricle.core.run import RunFolder, environment
 from auricle.core.seed import derive
-from auricle.data import fields, manifest
+from auricle.data import corpora, fields, manifest
 from auricle.metrics import scores as score_files
 from auricle.metrics.bootstrap import PairedScores, bootstrap, paired_bootstrap, paired_bootstrap_runs
 from auricle.metrics.detection import act_dcf, auc, balanced_accuracy, cllr, eer, min_dcf
@@ -78,7 +78,7 @@ def evaluate(cfg: MamboConfig, run: RunFolder) -> Report:
 
 def data_name(cfg: MamboConfig) -> str:
     """Name the data as reports do."""
-    return "embedded" if cfg.data.source == "embedded" else Path(cfg.data.source).stem
+    return cfg.data.source if cfg.data.source in corpora.NAMES else Path(cfg.data.source).stem
 
 
 class Table:

@@ -19,7 +19,7 @@ from auricle.data import embedded
 from auricle.metrics.calibration import calibrate
 from auricle.metrics.detection import eer
 from auricle.systems.mambo import data
-from auricle.systems.mambo.clips import Batch, Clips, PairedBatches, batched, load_clips, windows
+from auricle.systems.mambo.clips import Batch, Clips, PairedBatches, batched, distorted_clips, load_clips, windows
 from auricle.systems.mambo.config import MamboConfig, TrainConfig
 from auricle.systems.mambo.domain import Domain, describe, fit_domain
 from auricle.systems.mambo.infer import FINAL
@@ -109,7 +109,10 @@ def fit_detector(
         hop=round(HOP_S * cfg.data.rate_hz),
         splice=train_cfg.splice,
         seed=derive(cfg.seed, "batches"),
+        boost=train_cfg.rawboost,
     )
+    if train_cfg.rawboost is not None:
+        dev = distorted_clips(dev, train_cfg.rawboost, derive(cfg.seed, "dev"))
     return fit(
         network,
         Step(train_cfg),

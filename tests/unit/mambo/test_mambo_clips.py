@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from auricle.core.errors import DataError
-from auricle.systems.mambo.clips import Clips, PairedBatches, splice, windows
+from auricle.systems.mambo.clips import Clips, PairedBatches, distorted_clips, splice, windows
 
 
 def clips(labels, pairs, seconds=1.0, rate=1000):
@@ -72,3 +72,44 @@ def test_a_spliced_fake_is_a_spoof_with_real_frames():
     assert batch.label.tolist() == [1, 0]
     assert batch.truth[0].all()
     assert 0 < int(batch.truth[1].sum()) < 50
+
+
+def noisy(count):
+    data = clips([1, 0] * (count // 2), [str(i // 2) for i in range(count)], rate=8000)
+    draws = np.random.default_rng(0)
+    data.waves[:] = [np.round(draws.normal(0, 2000, 8000)).astype(np.int16) for _ in data.waves]
+    return data
+
+
+def test_rawboost_distorts_each_window_alike_wherever_an_epoch_is_entered():
+    data = noisy(8)
+    settings = {"length": 4000, "batch": 4, "hop": 80, "splice": 0.5, "seed": 1}
+    plain, boosted = PairedBatches(data, **settings), PairedBatches(data, **settings, boost=5)
+    clean, whole, late = next(iter(plain(0))), list(boosted(0)), list(boosted(0, start=1))
+    assert np.array_equal(whole[1].wave, late[0].wave)
+    assert not np.array_equal(whole[0].wave, next(iter(boosted(1))).wave)
+    assert np.array_equal(whole[0].truth, clean.truth)
+    changed = (whole[0].wave - clean.wave).square().mean(dim=1) / clean.wave.square().mean(dim=1)
+    assert (changed > 1e-4).all()  # every row
+    # two rows that hold the same samples do not get the same distortion
+    data.waves[:] = [data.waves[0]] * len(data.waves)
+    batch = next(iter(PairedBatches(data, **{**settings, "length": 8000, "splice": 0.0}, boost=3)(0)))
+    assert not np.array_equal(batch.wave[0], batch.wave[1])
+
+
+def test_rawboost_of_dev_clips_repeats():
+    data = noisy(4)
+    once, again = distorted_clips(data, 3, seed=7), distorted_clips(data, 3, seed=7)
+    assert all(np.array_equal(a, b) for a, b in zip(once.waves, again.waves, strict=True))
+    assert not np.array_equal(once.waves[0], data.waves[0])
+    assert once.facts == data.facts
+
+
+def test_rawboost_leaves_a_silent_window_as_it_is():
+    data = noisy(2)
+    data.waves[0][:4000] = 0
+    batches = PairedBatches(data, length=4000, batch=2, hop=80, splice=0.0, seed=0, boost=3)
+    batches._window = lambda index, where: data.wave(index)[:4000]
+    batch = next(iter(batches(0)))
+    assert not batch.wave[0].any()
+    assert batch.wave[1].any()
