@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 TORCH_INDEX ?=
 WORKERS ?= 2
 
-.PHONY: setup demo test test-slow lint docs bench claims clean
+.PHONY: setup demo pretrained test test-slow lint docs bench claims clean
 
 setup: $(VENV)/.ready
 
@@ -20,6 +20,12 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 demo: setup
 	$(BIN)/auricle run mambo --run runs/mambo
 	@echo "open runs/mambo/report.html; then try: $(BIN)/auricle infer mambo --run runs/mambo YOUR.wav"
+
+# The model that comes in the package: what answers before anything is trained, and the report of the run that made it.
+SHIPPED := auricle/systems/mambo/pretrained
+pretrained: demo
+	cp runs/mambo/config.json runs/mambo/report.json $(SHIPPED)/
+	cp runs/mambo/checkpoints/final/model.safetensors runs/mambo/checkpoints/final/meta.json $(SHIPPED)/checkpoints/final/
 
 # One thread a process: two test processes on two cores would otherwise fight for them.
 test: setup

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 __version__ = version("auricle")
-__all__ = ["__version__", "list_systems", "load", "run"]
+__all__ = ["__version__", "list_systems", "load", "pretrained", "run"]
 
 
 def list_systems() -> tuple[str, ...]:
@@ -41,6 +41,25 @@ def load(folder: str | Path) -> Any:
     if not (path / "config.json").exists() and (path / "seed-0" / "config.json").exists():
         path = path / "seed-0"
     return system(RunFolder(path).saved_config()["system"]).load(path)
+
+
+def pretrained(system: str) -> Any:
+    """Load the small model of a system that comes in the package: trained on a laptop, for trying, not for deciding.
+
+    Args:
+        system: its name, such as ``mambo``.
+
+    Returns:
+        As `load`.
+
+    Raises:
+        ConfigError: no such system.
+        CheckpointError: none comes with it.
+    """
+    from auricle.systems import system as find
+
+    found = find(system)
+    return found.load(found.pretrained())
 
 
 def run(system: str, preset: str = "laptop", folder: str | Path | None = None, **settings: Any) -> Any:

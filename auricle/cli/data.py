@@ -74,6 +74,28 @@ def verify(
     typer.echo(f"{count} clips, all checksums right")
 
 
+@app.command("shar")
+def shar(
+    manifest: Annotated[Path, typer.Argument(help="Lhotse manifest, as `auricle manifest` makes it.")],
+    folder: Annotated[Path, typer.Argument(help="Where the shards go; new or empty.")],
+    shard_size: Annotated[int, typer.Option(help="Clips in a shard.")] = 1000,
+    form: Annotated[str, typer.Option(help="wav (32-bit float) or flac (16 bit, smaller).")] = "wav",
+) -> None:
+    """Write a manifest with its audio as Lhotse Shar: few big files that are read in a row, for clusters.
+
+    `auricle.data.shar.read` reads it back, each worker its own shards.
+
+    Examples:
+
+      auricle data shar files.jsonl shards/
+
+      auricle data shar files.jsonl shards/ --form flac --shard-size 500
+    """
+    from auricle.data.shar import export as write_shards
+
+    typer.echo(str(write_shards(manifest, folder, shard_size, form)))
+
+
 @app.command("build")
 def build(
     profile: Annotated[str, typer.Option(help="Which corpus: rec, about 15 hours in over 20 languages.")] = "rec",

@@ -30,9 +30,12 @@ def infer(
 ) -> None:
     """Answer for audio files: one JSON line each on standard output, in the order given.
 
-    A file that is not usable audio gets a line with its error, and the exit status is 1.
+    A file that is not usable audio gets a line with its error, and the exit status is 1. Without --run, and where
+    nothing was trained in runs/SYSTEM, the small model that comes with Auricle answers, and says so.
 
     Examples:
+
+      auricle infer mambo call.wav
 
       auricle infer mambo --run runs/mambo call.wav
 
@@ -43,9 +46,8 @@ def infer(
     from auricle.systems.answers import answers, write_answers
     from auricle.systems.pipeline import open_existing
 
-    folder = run or Path("runs") / system
-    several = folder / "seed-0"
-    open_existing(system, folder if (folder / "config.json").exists() or not several.exists() else several)
+    folder = _folder(system, run)
+    open_existing(system, folder)
     failed = 0
     if out is not None:
         done = write_answers(folder, inputs, out, engine=engine, workers=workers, cache=cache)
@@ -58,3 +60,17 @@ def infer(
     if failed:
         typer.echo(f"{failed} input(s) could not be used; their lines say why", err=True)
         raise typer.Exit(1)
+
+
+def _folder(system: str, run: Path | None) -> Path:
+    """Find the run that answers, and tell on standard error what nobody named: the packaged model, or seed 0."""
+    from auricle.systems import system as find
+
+    folder = run or Path("runs") / system
+    if run is None and not folder.exists():
+        folder = find(system).pretrained()
+        typer.echo(f"nothing is trained in runs/{system}: the small model that comes with Auricle answers", err=True)
+    elif not (folder / "config.json").exists() and (folder / "seed-0" / "config.json").exists():
+        folder = folder / "seed-0"
+        typer.echo(f"{folder.parent} holds several seeds: seed 0 answers", err=True)
+    return folder

@@ -139,7 +139,7 @@ def environment() -> dict[str, Any]:
             versions[package] = "not installed"
     return {
         "python": sys.version.split()[0],
-        "platform": platform.platform(),
+        "platform": " ".join([platform.system(), *platform.libc_ver()]).strip(),
         "machine": platform.machine(),
         "cpus": os.cpu_count(),
         "packages": versions,

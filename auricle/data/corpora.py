@@ -34,5 +34,5 @@ def corpus(name: str) -> Corpus:
     """
     found: dict[str, Corpus] = {"embedded": embedded, "rec": rec}
     if name not in found:
-        raise ConfigError(f"there is no corpus {name!r}; use one of {', '.join(NAMES)}")
+        raise ConfigError(f"there is no corpus {name!r}; use {' or '.join(NAMES)}")
     return found[name]

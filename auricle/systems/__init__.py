@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any, Protocol, cast
 
 from auricle.core.config import Config, parse
-from auricle.core.errors import ConfigError
+from auricle.core.errors import CheckpointError, ConfigError
 from auricle.core.names import PAPERS, Spec, paper
 from auricle.core.report import Report
 from auricle.core.run import RunFolder
@@ -57,6 +57,19 @@ class System:
     def parse_config(self, values: Any) -> Config:
         """Validate a saved config."""
         return parse(type(self.config("laptop")), values)
+
+    def pretrained(self) -> Path:
+        """Give the run folder of the small model that comes in the package.
+
+        Raises:
+            CheckpointError: this system has none.
+        """
+        folder = Path(str(self._file().__file__)).parent / "pretrained"
+        if not (folder / "config.json").is_file():
+            raise CheckpointError(
+                f"no model of '{self.name}' comes with Auricle; train one with: auricle run {self.name}"
+            )
+        return folder
 
     def prepare(self, cfg: Config, run: RunFolder) -> dict[str, Any]:
         """Build or read the data; give counts."""

@@ -33,6 +33,7 @@ SLOW = (
     "auricle claims",
     "auricle data build",
     "auricle data export",
+    "auricle data protocol",  # needs a published corpus: tests/unit/cli
 )
 
 

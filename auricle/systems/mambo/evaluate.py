@@ -63,11 +63,11 @@ def evaluate(cfg: MamboConfig, run: RunFolder) -> Report:
         system="mambo",
         preset=detector.preset,
         data=table.data,
-        toy=detector.preset != "paper",
+        toy=detector.toy,
         seeds=[cfg.seed],
         environment=environment(),
         metrics=rows,
-        warnings=[*([TOY] if detector.preset != "paper" else []), *table.notes],
+        warnings=[*([TOY] if detector.toy else []), *table.notes],
         leak=leak,
     )
     write_jsonl(run.scores / "test.jsonl", score_rows(scores, test, detector, baseline_scores))
@@ -266,9 +266,9 @@ def evaluate_manifest(cfg: MamboConfig, run: RunFolder, path: str | Path) -> Rep
     table = Table(cfg, Path(path).stem)
     rows = table.groups(scores, clips, None) + table.pooled(scores, clips, detector)
     report = Report(
-        system="mambo", preset=detector.preset, data=table.data, toy=detector.preset != "paper", seeds=[cfg.seed],
+        system="mambo", preset=detector.preset, data=table.data, toy=detector.toy, seeds=[cfg.seed],
         environment=environment(), metrics=rows,
-        warnings=[*([LAPTOP] if detector.preset != "paper" else []), *table.notes],
+        warnings=[*([LAPTOP] if detector.toy else []), *table.notes],
     )  # fmt: skip
     write_jsonl(run.scores / f"{table.data}.jsonl", score_rows(scores, clips, detector))
     report.save(run.path / f"report-{table.data}.json")

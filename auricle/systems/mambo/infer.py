@@ -33,6 +33,7 @@ WHOLE_S = 60.0  # up to here a file is decoded whole, in one pass; a longer one 
 DECODERS = 2  # threads that read files
 AHEAD = 16  # files read before their turn
 DESCRIBED = 64  # windows of an input that the domain checks look at
+SMALLEST_ENCODER = 768  # width of wav2vec 2.0, WavLM and HuBERT base; what is narrower is a build for tests
 LAPTOP = (
     "laptop-model: trained in minutes on a few voices and classical fakes; "
     "it shows the method and must not decide about anybody"
@@ -115,6 +116,12 @@ class Detector:
     def length(self) -> int:
         """Samples of a window."""
         return round(self.cfg.data.segment_s * self.cfg.data.rate_hz)
+
+    @property
+    def toy(self) -> bool:
+        """Whether its answers are toy answers: every preset but ``paper``, and ``paper`` without a real encoder."""
+        width = (self.cfg.model.encoder_config or {}).get("hidden_size") or 0
+        return self.preset != "paper" or width < SMALLEST_ENCODER
 
     def score(self, wave: np.ndarray, rate_hz: int) -> float:
         """Score one waveform, higher for bona fide.
@@ -269,7 +276,7 @@ class _Taken:
             return Detection(str(self.path), error=str(self.error))
         detector, duration_s, score = self.detector, self.tally.duration_s, self.tally.clip_score()
         warnings = list(self.warnings)
-        if detector.preset != "paper":
+        if detector.toy:
             warnings.append(LAPTOP)
         if duration_s < SHORT_S:
             warnings.append(f"short: {duration_s:.2f} s; below {SHORT_S} s there is little to go by")

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from auricle.data import manifest
+from auricle.data import manifest, shar
 from tests.unit.protocols.test_protocols_manifest import sound
 from tests.unit.rec.debs import SOURCES, Shelf, make_debs
 
@@ -96,3 +96,16 @@ def test_a_protocol_becomes_a_manifest(auricle, wild):
     cuts = list(manifest.read(out))
     assert [cut.custom["label"] for cut in cuts] == ["bonafide", "spoof"]
     assert json.loads(out.read_text().splitlines()[0])["recording"]["sources"][0]["source"] == "0.wav"
+
+
+def test_a_manifest_becomes_shards(auricle, wild):
+    out = wild / "wild.jsonl"
+    auricle("data", "protocol", "manifest", "in_the_wild", wild, "--out", out, "--keep-going", check=False)
+    done = auricle("data", "shar", out, wild / "shards", "--shard-size", "1")
+    assert done.stdout.startswith("2 cuts")
+    assert "2 shards" in done.stdout
+    cuts = list(shar.read(wild / "shards"))
+    assert [cut.custom["label"] for cut in cuts] == ["bonafide", "spoof"]
+    done = auricle("data", "shar", out, wild / "shards", check=False)
+    assert done.returncode == 2
+    assert "is not empty" in done.stderr
