@@ -79,8 +79,15 @@ class Spectrum(nn.Module):
         """
         super().__init__()
         self.n_fft, self.hop, self.power, self.center = n_fft, hop, power, center
+        self.bins = n_fft // 2 + 1  # of these `features` gives the power
         win = checked_sizes(n_fft, hop, win)
         self.register_buffer("window", padded_window(window, win, n_fft, torch.zeros(0)), persistent=False)
+
+    def _keep(self, bank: Tensor) -> Tensor:
+        """Turn filters (D, bins) into (bins, D), without the bins above all of them, whose power is then not taken."""
+        used = torch.nonzero(bank.sum(dim=0))
+        self.bins = int(used[-1]) + 1 if len(used) else 1
+        return bank[:, : self.bins].T.contiguous()
 
     def frames(self, n_samples: int | Tensor) -> int | Tensor:
         """Count the frames that a clip of `n_samples` has."""
@@ -105,7 +112,7 @@ class Spectrum(nn.Module):
 
     def features(self, wave: Tensor, lengths: Tensor | None) -> Tensor:
         """Compute the features of a checked batch; subclasses go on from here."""
-        spectrum = stft(wave, self.n_fft, self.hop, window=self.window, center=self.center)
+        spectrum = stft(wave, self.n_fft, self.hop, window=self.window, center=self.center)[..., : self.bins]
         power = spectrum.real.square() + spectrum.imag.square()
         if self.power == 2.0:
             return power
@@ -143,8 +150,7 @@ class MelSpectrogram(Spectrum):
         """Fix frames and filters; see `Spectrum` and `mel_filterbank` for the arguments."""
         super().__init__(n_fft, hop, win, window, power, center)
         bank = mel_filterbank(n_mels, n_fft, rate_hz, low_hz, high_hz, scale, norm)
-        # (F, n_mels), ready to multiply
-        self.register_buffer("filters", bank.T.contiguous(), persistent=False)
+        self.register_buffer("filters", self._keep(bank), persistent=False)
 
     def features(self, wave: Tensor, lengths: Tensor | None) -> Tensor:
         """Compute the mel spectrogram of a checked batch."""
@@ -238,7 +244,7 @@ class LFCC(Spectrum):
         super().__init__(n_fft, round(hop_s * rate_hz), round(win_s * rate_hz), window, 2.0, center)
         self.deltas, self.delta_reach, self.pre_emphasis, self.floor = deltas, delta_reach, pre_emphasis, floor
         bank = linear_filterbank(n_filters, n_fft, rate_hz, low_hz, high_hz)
-        self.register_buffer("filters", bank.T.contiguous(), persistent=False)
+        self.register_buffer("filters", self._keep(bank), persistent=False)
         self.register_buffer("dct", dct_matrix(n_coefficients, n_filters), persistent=False)
 
     def features(self, wave: Tensor, lengths: Tensor | None) -> Tensor:

@@ -1,8 +1,8 @@
 """Depthwise convolution over time, causal or centred, on (B, T, C) features.
 
-`nn.Conv1d(groups=C)` wants (B, C, T) and, on a CPU, spends most of its time in a slow weight gradient. Here the
-features stay (B, T, C), which is the channels-last layout of a 2-D convolution of height one, and the weight gradient
-is one product and one sum per tap.
+`nn.Conv1d(groups=C)` wants (B, C, T) and, on a CPU, spends most of its time in slow gradients. Here the features stay
+(B, T, C), which is the channels-last layout of a 2-D convolution of height one; the gradient of the input is a
+convolution again, with the filters reversed, and that of a tap is one product and one sum.
 """
 
 from __future__ import annotations
@@ -18,50 +18,39 @@ from torch.nn import functional as F
 from auricle.core.errors import ConfigError
 
 
-def _as_image(x: Tensor) -> Tensor:
-    return x.unsqueeze(1).permute(0, 3, 1, 2)  # (B, T, C) -> (B, C, 1, T), no copy
+def _slide(x: Tensor, weight: Tensor, bias: Tensor | None, left: int) -> Tensor:
+    """Filter (B, T, C), looking at `left` frames before each one; frames that are not there count as zeros."""
+    pad = max(left, weight.shape[1] - 1 - left)
+    image = x.unsqueeze(1).permute(0, 3, 1, 2)  # (B, C, 1, T), no copy
+    out = F.conv2d(image, weight[:, None, None, :], bias, padding=(0, pad), groups=weight.shape[0])
+    return out.permute(0, 2, 3, 1).squeeze(1)[:, pad - left : pad - left + x.shape[1]]
 
 
 class _DepthwiseConv(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, left: int, right: int) -> Tensor:
-        padded = F.pad(x, (0, 0, left, right))
-        ctx.save_for_backward(padded, weight)
-        ctx.left, ctx.frames, ctx.has_bias = left, x.shape[1], bias is not None
-        out = F.conv2d(_as_image(padded), weight[:, None, None, :], bias, groups=weight.shape[0])
-        return out.permute(0, 2, 3, 1).squeeze(1)
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, left: int) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.left, ctx.has_bias = left, bias is not None
+        return _slide(x, weight, bias, left)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        padded, weight = ctx.saved_tensors
-        grad = grads[0].contiguous()
-        channels, taps = weight.shape
+        x, weight = ctx.saved_tensors
+        grad, frames, taps = grads[0], x.shape[1], weight.shape[1]
         grad_x = grad_weight = grad_bias = None
         if ctx.needs_input_grad[0]:
-            grad_padded = torch.ops.aten.convolution_backward(
-                _as_image(grad),
-                _as_image(padded),
-                weight[:, None, None, :],
-                None,
-                [1, 1],
-                [0, 0],
-                [1, 1],
-                False,
-                [0, 0],
-                channels,
-                [True, False, False],
-            )[0]
-            grad_x = grad_padded.permute(0, 2, 3, 1).squeeze(1)[:, ctx.left : ctx.left + ctx.frames]
+            grad_x = _slide(grad, weight.flip(1), None, taps - 1 - ctx.left)
         if ctx.needs_input_grad[1]:
-            grad_weight = torch.empty_like(weight)
-            product = torch.empty_like(grad)
-            for tap in range(taps):
-                torch.mul(padded[:, tap : tap + ctx.frames], grad, out=product)
-                grad_weight[:, tap] = product.view(-1, channels).sum(0)
+            grad_weight = torch.zeros_like(weight)
+            for clip, grad_clip in zip(x, grad, strict=True):  # clip by clip: the products stay in the cache
+                for tap in range(taps):
+                    late, early = max(0, ctx.left - tap), max(0, tap - ctx.left)
+                    product = clip[early : frames - late] * grad_clip[late : frames - early]
+                    grad_weight[:, tap] += product.sum(0)
         if ctx.has_bias and ctx.needs_input_grad[2]:
-            grad_bias = grad.view(-1, channels).sum(0)
-        return grad_x, grad_weight, grad_bias, None, None
+            grad_bias = grad.sum((0, 1))
+        return grad_x, grad_weight, grad_bias, None
 
 
 _depthwise_conv: Callable[..., Tensor] = _DepthwiseConv.apply
@@ -92,20 +81,21 @@ class DepthwiseConv(nn.Module):
                 f"got channels={channels}, taps={taps}, mode={mode!r}"
             )
         self.left = taps - 1 if mode == "causal" else taps // 2
-        self.right = taps - 1 - self.left
         # PyTorch's Conv1d default: uniform within 1 / sqrt(taps), since each filter sees one channel.
         bound = taps**-0.5
         self.weight = nn.Parameter(torch.empty(channels, taps).uniform_(-bound, bound))
         self.bias = nn.Parameter(torch.empty(channels).uniform_(-bound, bound)) if bias else None
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, first: int = 0) -> Tensor:
         """Filter along time. Padded frames must already be zero.
 
         Args:
-            x: (B, T, C).
+            x: (B, T, C), or fewer channels, of which the filters from `first` on are used.
+            first: the first channel.
 
         Returns:
-            (B, T, C), in the precision of `x`.
+            As `x`, in its precision.
         """
-        bias = None if self.bias is None else self.bias.to(x.dtype)
-        return _depthwise_conv(x, self.weight.to(x.dtype), bias, self.left, self.right)
+        chosen = slice(first, first + x.shape[-1])
+        bias = None if self.bias is None else self.bias[chosen].to(x.dtype)
+        return _depthwise_conv(x, self.weight[chosen].to(x.dtype), bias, self.left)

@@ -12,8 +12,9 @@ from auricle.core.errors import ConfigError
 from auricle.nn.conv import DepthwiseConv
 from auricle.nn.masking import wide, zero_masked
 from auricle.nn.norm import GatedRMSNorm
-from auricle.nn.ssm.mamba2 import DUAL_FRAMES, ssd
-from auricle.nn.ssm.mixer import Mixer, inner_heads, per_head, split, time_step_bias, undecayed
+from auricle.nn.ssm.mamba2 import DUAL_FRAMES
+from auricle.nn.ssm.mixer import Mixer, inner_heads, per_head, project, time_step_bias, undecayed
+from auricle.nn.ssm.ssd import scan_both_ways, ssd_recurrent
 
 
 def _shift(y: Tensor) -> Tensor:
@@ -66,19 +67,35 @@ class Hydra(Mixer):
     def mix(self, u: Tensor, mask: Tensor | None, form: str) -> Tensor:
         """Compute the layer; see `Mixer.forward`."""
         n = self.d_state
-        z, rest, dt = split(self.in_proj(u), [self.inner, self.inner + 4 * n, 2 * self.heads])
-        x, b_f, c_f, b_b, c_b = split(wide(F.silu(self.conv(rest))), [self.inner, n, n, n, n])
-        bias = torch.cat([self.dt_bias, self.dt_bias])
+        z, x, bc, dt = project(self.in_proj, u, [self.inner, self.inner, 4 * n, 2 * self.heads])
+        x = wide(F.silu(self.conv(x)))
+        b_f, c_f, b_b, c_b = wide(F.silu(self.conv(bc, self.inner))).chunk(4, dim=-1)
         # Padded frames take no step, so the backward scan may start among them.
-        delta_f, delta_b = zero_masked(F.softplus(wide(dt) + bias), mask).chunk(2, dim=-1)  # (B, T, H)
-        free = (self.diagonal(x) + self.D).unsqueeze(-1)  # (B, T, H, 1)
+        delta = zero_masked(F.softplus(wide(dt) + self.dt_bias.repeat(2)), mask)
+        log_decay = -torch.exp(wide(self.A_log)).repeat(2) * delta
+        steps, decays = _pair(delta), _pair(log_decay)  # (B, T, H) each way
+        free = self.diagonal(x) + self.D  # (B, T, H)
         x = per_head(x, self.heads)
-        # Both scans as one batch of 2 B, the second half in reversed time.
-        delta = torch.cat([delta_f, delta_b.flip(1)])
-        both = torch.cat([x * delta_f.unsqueeze(-1), (x * delta_b.unsqueeze(-1)).flip(1)])
-        b, c = torch.cat([b_f, b_b.flip(1)]), torch.cat([c_f, c_b.flip(1)])
-        y = ssd(both, -torch.exp(wide(self.A_log)) * delta, b, c, form, self.chunk)
-        forward, backward = _shift(y).chunk(2)
-        y = (forward + backward.flip(1) + free * x).flatten(2)
-        out: Tensor = self.out_proj(self.norm(y, z))
+        with torch.autocast(u.device.type, enabled=False):
+            if form == "recurrent":
+                y = _recurrent(x, steps, decays, (b_f, b_b), (c_f, c_b))
+            else:
+                chunk = self.chunk if form == "chunked" else x.shape[1]
+                y = scan_both_ways(x, steps, decays, (b_f, b_b), (c_f, c_b), chunk)
+        out: Tensor = self.out_proj(self.norm(y.flatten(2), z, x, free))
         return out
+
+
+Pair = tuple[Tensor, Tensor]
+
+
+def _pair(x: Tensor) -> Pair:
+    forward, backward = x.chunk(2, dim=-1)
+    return forward, backward
+
+
+def _recurrent(x: Tensor, delta: Pair, log_decay: Pair, b: Pair, c: Pair) -> Tensor:
+    """Both scans frame by frame, as the equation is written; each pair is the way forward and the way back."""
+    forward = ssd_recurrent(x * delta[0].unsqueeze(-1), log_decay[0], b[0], c[0])
+    reversed_ = (t.flip(1) for t in (x * delta[1].unsqueeze(-1), log_decay[1], b[1], c[1]))
+    return _shift(forward) + _shift(ssd_recurrent(*reversed_)).flip(1)

@@ -12,33 +12,11 @@ from auricle.core.errors import ConfigError
 from auricle.nn.conv import DepthwiseConv
 from auricle.nn.masking import wide, zero_masked
 from auricle.nn.norm import GatedRMSNorm
-from auricle.nn.ssm.mixer import Mixer, inner_heads, per_head, split, time_step_bias, undecayed
-from auricle.nn.ssm.ssd import ssd_chunked, ssd_dual, ssd_recurrent
+from auricle.nn.ssm.mixer import Mixer, inner_heads, per_head, project, time_step_bias, undecayed
+from auricle.nn.ssm.ssd import scan, ssd_recurrent
 
 # Up to here the quadratic form is no slower on a CPU than chunks; the crossover lay between 128 and 200 frames.
 DUAL_FRAMES = 160
-
-
-def ssd(x: Tensor, log_decay: Tensor, b: Tensor, c: Tensor, form: str, chunk: int) -> Tensor:
-    """Run one form of `auricle.nn.ssm.ssd`, always outside autocast.
-
-    Args:
-        x: inputs times time step (B, T, H, P).
-        log_decay: (B, T, H), at most 0.
-        b: input vectors (B, T, N).
-        c: output vectors (B, T, N).
-        form: `recurrent`, `dual` or `chunked`.
-        chunk: frames per chunk.
-
-    Returns:
-        (B, T, H, P).
-    """
-    with torch.autocast(x.device.type, enabled=False):
-        if form == "recurrent":
-            return ssd_recurrent(x, log_decay, b, c)
-        if form == "dual":
-            return ssd_dual(x, log_decay, b, c)
-        return ssd_chunked(x, log_decay, b, c, chunk)
 
 
 class Mamba2(Mixer):
@@ -81,11 +59,16 @@ class Mamba2(Mixer):
 
     def mix(self, u: Tensor, mask: Tensor | None, form: str) -> Tensor:
         """Compute the layer; see `Mixer.forward`."""
-        z, xbc, dt = split(self.in_proj(u), [self.inner, self.inner + 2 * self.d_state, self.heads])
-        x, b, c = split(wide(F.silu(self.conv(xbc))), [self.inner, self.d_state, self.d_state])
+        n = self.d_state
+        z, x, bc, dt = project(self.in_proj, u, [self.inner, self.inner, 2 * n, self.heads])
+        x = per_head(wide(F.silu(self.conv(x))), self.heads)
+        b, c = wide(F.silu(self.conv(bc, self.inner))).chunk(2, dim=-1)
         delta = zero_masked(F.softplus(wide(dt) + self.dt_bias), mask)  # (B, T, H)
-        x = per_head(x, self.heads)
-        y = ssd(x * delta.unsqueeze(-1), -torch.exp(wide(self.A_log)) * delta, b, c, form, self.chunk)
-        y = torch.addcmul(y, x, self.D.unsqueeze(-1)).flatten(2)
-        out: Tensor = self.out_proj(self.norm(y, z))
+        log_decay = -torch.exp(wide(self.A_log)) * delta
+        with torch.autocast(u.device.type, enabled=False):
+            if form == "recurrent":
+                y = ssd_recurrent(x * delta.unsqueeze(-1), log_decay, b, c)
+            else:
+                y = scan(x, delta, log_decay, b, c, self.chunk if form == "chunked" else x.shape[1])
+        out: Tensor = self.out_proj(self.norm(y.flatten(2), z, x, self.D.expand_as(delta)))
         return out

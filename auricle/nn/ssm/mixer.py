@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from auricle.core.errors import ConfigError
 from auricle.nn.masking import check_frames, zero_masked
@@ -93,6 +94,22 @@ def time_step_bias(count: int, shortest: float = 1e-3, longest: float = 1e-1, fl
 def split(x: Tensor, sizes: list[int]) -> tuple[Tensor, ...]:
     """Cut the last axis into parts of these sizes, without a copy."""
     return torch.split(x, sizes, dim=-1)
+
+
+def project(linear: nn.Linear, u: Tensor, sizes: list[int]) -> tuple[Tensor, ...]:
+    """Apply a linear layer without bias part by part, so that every part lies together in memory.
+
+    Cutting the whole product instead would make the backward pass glue its gradient together, at the cost of a copy.
+
+    Args:
+        linear: its output rows are the parts.
+        u: (B, T, D).
+        sizes: widths of the parts.
+
+    Returns:
+        (B, T, size) of each part.
+    """
+    return tuple(F.linear(u, weight) for weight in torch.split(linear.weight, sizes))
 
 
 def per_head(x: Tensor, heads: int) -> Tensor:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from auricle.nn.ssm.decay import decay_matrix, log_decay_sum
+from auricle.nn.ssm.semiseparable import anticausal_after, causal, causal_before, product
 
 
 def ssd_recurrent(x: Tensor, log_decay: Tensor, b: Tensor, c: Tensor) -> Tensor:
@@ -49,9 +49,7 @@ def ssd_dual(x: Tensor, log_decay: Tensor, b: Tensor, c: Tensor) -> Tensor:
     Returns:
         (B, T, H, P).
     """
-    decay = decay_matrix(log_decay.transpose(1, 2))  # (B, H, T, T)
-    scores = (c @ b.transpose(1, 2)).unsqueeze(1)  # (B, 1, T, T)
-    return ((decay * scores) @ x.transpose(1, 2)).transpose(1, 2)
+    return ssd_chunked(x, log_decay, b, c, x.shape[1])
 
 
 def ssd_chunked(x: Tensor, log_decay: Tensor, b: Tensor, c: Tensor, chunk: int = 64) -> Tensor:
@@ -67,29 +65,61 @@ def ssd_chunked(x: Tensor, log_decay: Tensor, b: Tensor, c: Tensor, chunk: int =
     Returns:
         (B, T, H, P).
     """
-    batch, frames, heads, width = x.shape
-    chunk = min(chunk, frames)
-    short = -frames % chunk
-    if short:
-        x = F.pad(x, (0, 0, 0, 0, 0, short))
-        log_decay, b, c = (F.pad(t, (0, 0, 0, short)) for t in (log_decay, b, c))
-    count = x.shape[1] // chunk
-    x, log_decay, b, c = (t.reshape(batch, count, chunk, *t.shape[2:]) for t in (x, log_decay, b, c))
-    log_decay = log_decay.transpose(2, 3)  # (B, K, H, Q)
+    return scan(x, torch.ones_like(log_decay), log_decay, b, c, chunk)
 
-    # Inside each chunk.
-    scores = (c @ b.transpose(2, 3)).unsqueeze(2)  # (B, K, 1, Q, Q)
-    out = ((decay_matrix(log_decay) * scores) @ x.transpose(2, 3)).transpose(2, 3)  # (B, K, Q, H, P)
-    if count > 1:
-        # What each chunk adds to the state, and how far the state decays on the way.
-        total = log_decay_sum(log_decay)
-        to_end = torch.exp(total[..., -1:] - total).to(x.dtype).transpose(2, 3)  # (B, K, Q, H)
-        added = b.transpose(2, 3) @ (x * to_end.unsqueeze(-1)).flatten(3)  # (B, K, N, H P)
-        through = torch.exp(total[..., -1]).to(x.dtype).repeat_interleave(width, dim=-1).unsqueeze(2)
-        state, before = torch.zeros_like(added[:, 0]), []
-        for add_k, through_k in zip(added.unbind(1), through.unbind(1), strict=True):
-            before.append(state)
-            state = through_k * state + add_k
-        carried = (c @ torch.stack(before, dim=1)).view(x.shape)  # (B, K, Q, H, P)
-        out = out + carried * torch.exp(total).to(x.dtype).transpose(2, 3).unsqueeze(-1)
-    return out.reshape(batch, count * chunk, heads, width)[:, :frames]
+
+def scan(x: Tensor, delta: Tensor, log_decay: Tensor, b: Tensor, c: Tensor, chunk: int) -> Tensor:
+    """S_t = a_t S_{t-1} + delta_t b_t x_t^T;  y_t = S_t^T c_t, in chunks.
+
+    Args:
+        x: inputs (B, T, H, P).
+        delta: time steps (B, T, H), at least 0.
+        log_decay: log a, (B, T, H), at most 0.
+        b: input vectors (B, T, N).
+        c: output vectors (B, T, N).
+        chunk: frames per chunk; all of them for the dual form.
+
+    Returns:
+        (B, T, H, P).
+    """
+    chunk, frames = min(chunk, x.shape[1]), x.shape[1]
+    x, delta, log_decay, b, c = (filled(t, chunk) for t in (x, delta, log_decay, b, c))
+    return product(x, (causal(log_decay, delta, c, b, chunk),), chunk)[:, :frames]
+
+
+def scan_both_ways(
+    x: Tensor,
+    delta: tuple[Tensor, Tensor],
+    log_decay: tuple[Tensor, Tensor],
+    b: tuple[Tensor, Tensor],
+    c: tuple[Tensor, Tensor],
+    chunk: int,
+) -> Tensor:
+    """Two scans, one each way, each read one frame late: the quasiseparable matrix of Hydra without its diagonal.
+
+    Args:
+        x: inputs (B, T, H, P).
+        delta: time steps (B, T, H) of the forward and the backward scan, at least 0.
+        log_decay: log a, (B, T, H), at most 0, likewise.
+        b: input vectors (B, T, N), likewise.
+        c: output vectors (B, T, N), likewise.
+        chunk: frames per chunk; all of them for the dual form.
+
+    Returns:
+        (B, T, H, P).
+    """
+    chunk, frames = min(chunk, x.shape[1]), x.shape[1]
+    delta, log_decay, b, c = (
+        (filled(forward, chunk), filled(backward, chunk)) for forward, backward in (delta, log_decay, b, c)
+    )
+    sides = (
+        causal_before(log_decay[0], delta[0], c[0], b[0], chunk),
+        anticausal_after(log_decay[1], delta[1], c[1], b[1], chunk),
+    )
+    return product(filled(x, chunk), sides, chunk)[:, :frames]
+
+
+def filled(x: Tensor, chunk: int) -> Tensor:
+    """Add frames of zeros until there are whole chunks, (B, T, ...); zero time steps change no state."""
+    short = -x.shape[1] % chunk
+    return F.pad(x, (0, 0) * (x.dim() - 2) + (0, short)) if short else x

@@ -34,15 +34,32 @@ def describe(wave: np.ndarray, rate_hz: int, band_hz: float) -> np.ndarray:
         band_hz: nothing above it counts, so that a source's bandwidth does not decide.
 
     Returns:
-        (41,): means without the level, standard deviations, and the log shares of 1-3, 3-8 and 8-20 Hz in the envelope.
+        (41,): means without the level, standard deviations, and the log shares of 1-3 and 3-8 Hz in the envelope.
     """
-    frames = _cepstrum(rate_hz, band_hz)(torch.from_numpy(set_level(wave)[None]))[0].numpy()  # (frames, 20)
-    envelope = frames[:, 0] - frames[:, 0].mean()
-    power = np.abs(np.fft.rfft(envelope, n=max(512, len(envelope)))) ** 2
-    hertz = np.fft.rfftfreq(max(512, len(envelope)), d=0.01)
-    total = power[(hertz > 0.5) & (hertz < 20)].sum() + 1e-6
-    rhythm = [np.log(power[(hertz >= low) & (hertz < high)].sum() / total + 1e-3) for low, high in ((1, 3), (3, 8))]
-    return np.concatenate([frames[:, 1:].mean(0), frames.std(0), rhythm]).astype(np.float64)
+    described: np.ndarray = describe_many([wave], rate_hz, band_hz)[0]
+    return described
+
+
+def describe_many(waves: Sequence[np.ndarray], rate_hz: int, band_hz: float) -> np.ndarray:
+    """Describe several clips of one length, as `describe` does each.
+
+    Args:
+        waves: (T,) each.
+        rate_hz: their rate in Hz.
+        band_hz: nothing above it counts.
+
+    Returns:
+        (clips, 41).
+    """
+    levelled = torch.from_numpy(np.stack([set_level(wave) for wave in waves]))
+    frames = _cepstrum(rate_hz, band_hz)(levelled).numpy()  # (clips, frames, 20)
+    envelope = frames[..., 0] - frames[..., 0].mean(1, keepdims=True)
+    size = max(512, envelope.shape[1])
+    power = np.abs(np.fft.rfft(envelope, n=size)) ** 2
+    hertz = np.fft.rfftfreq(size, d=0.01)
+    total = power[:, (hertz > 0.5) & (hertz < 20)].sum(1) + 1e-6
+    rhythm = [np.log(power[:, (hertz >= low) & (hertz < high)].sum(1) / total + 1e-3) for low, high in ((1, 3), (3, 8))]
+    return np.concatenate([frames[..., 1:].mean(1), frames.std(1), np.stack(rhythm, 1)], axis=1).astype(np.float64)
 
 
 @dataclass(frozen=True)

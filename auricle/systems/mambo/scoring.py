@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from auricle.systems.mambo.clips import Clips, batched, windows
-from auricle.systems.mambo.domain import describe
+from auricle.systems.mambo.domain import describe_many
 from auricle.systems.mambo.model import score
 
 
@@ -151,13 +151,14 @@ class WindowScorer:
         if not chosen:
             return []
         scores, frames = score_windows(self.network, [window.piece for window in chosen], self.batch)
-        return [
-            Scored(window, float(value), row, self._description(window))
-            for window, value, row in zip(chosen, scores, frames, strict=True)
-        ]
-
-    def _description(self, window: Window) -> np.ndarray | None:
         # a stretch of digital silence has a score like any other, but nothing that could be described
-        if not window.described or not window.piece.any():
-            return None
-        return describe(window.piece, self.rate_hz, self.band_hz)
+        wanted = [place for place, window in enumerate(chosen) if window.described and window.piece.any()]
+        described: list[np.ndarray | None] = [None] * len(chosen)
+        if wanted:
+            made = describe_many([chosen[place].piece for place in wanted], self.rate_hz, self.band_hz)
+            for place, description in zip(wanted, made, strict=True):
+                described[place] = description
+        return [
+            Scored(window, float(value), row, description)
+            for window, value, row, description in zip(chosen, scores, frames, described, strict=True)
+        ]
