@@ -1,4 +1,4 @@
-"""Decay between pairs of frames, kept accurate where the cumulative sum is large."""
+"""Decay between pairs of frames, kept accurate where the cumulative sum is large; and whole chunks of frames."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
 
 
 def log_decay_sum(log_decay: Tensor) -> Tensor:
@@ -23,6 +24,12 @@ def log_decay_sum(log_decay: Tensor) -> Tensor:
         (..., T) float64.
     """
     return torch.cumsum(log_decay, dim=-1, dtype=torch.float64)
+
+
+def filled(x: Tensor, chunk: int) -> Tensor:
+    """Add frames of zeros until there are whole chunks, (B, T, ...); zero time steps change no state."""
+    short = -x.shape[1] % chunk
+    return F.pad(x, (0, 0) * (x.dim() - 2) + (0, short)) if short else x
 
 
 class _DecayMatrix(torch.autograd.Function):

@@ -8,11 +8,14 @@ Shapes: q, k (B, T, H, K), already normalised and scaled; v (B, T, H, V); beta, 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+from torch.autograd.function import once_differentiable
 
-from auricle.nn.ssm.decay import decay_matrix, log_decay_sum
+from auricle.nn.ssm.decay import decay_matrix, filled, log_decay_sum
 
 
 def delta_rule_recurrent(q: Tensor, k: Tensor, v: Tensor, beta: Tensor, log_alpha: Tensor) -> Tensor:
@@ -40,6 +43,133 @@ def delta_rule_recurrent(q: Tensor, k: Tensor, v: Tensor, beta: Tensor, log_alph
     return torch.stack(outputs, dim=1)
 
 
+class _Chunks(NamedTuple):
+    """What the chunks of all clips and heads hold, one after the other: (M, Q, ...), M = B H chunks.
+
+    Attributes:
+        decay: L_ij, decay from frame j to frame i of a chunk (M, Q, Q), zero above the diagonal.
+        gram: k_i . k_j, (M, Q, Q).
+        overlap: beta_i L_ij k_i . k_j; only what lies below the diagonal counts.
+        inside: L_ij q_i . k_j, (M, Q, Q).
+        from_start: decay from a chunk's beginning to the frame, (M, Q, 1).
+        to_end: decay from the frame to the chunk's end, (M, Q, 1).
+        through: decay of the chunk, (M, 1, 1).
+    """
+
+    decay: Tensor
+    gram: Tensor
+    overlap: Tensor
+    inside: Tensor
+    from_start: Tensor
+    to_end: Tensor
+    through: Tensor
+
+
+def _chunks(q: Tensor, k: Tensor, beta: Tensor, log_alpha: Tensor) -> _Chunks:
+    decay = decay_matrix(log_alpha)
+    total = log_decay_sum(log_alpha)
+    k_t = k.transpose(1, 2)
+    gram = k @ k_t
+    inside = (q @ k_t).mul_(decay)
+    from_start, to_end = total.exp().to(q.dtype), (total[:, -1:] - total).exp().to(q.dtype)
+    overlap = (decay * gram).mul_(beta)
+    return _Chunks(
+        decay, gram, overlap, inside, from_start.unsqueeze(-1), to_end.unsqueeze(-1), from_start[:, -1:].unsqueeze(-1)
+    )
+
+
+class _DeltaRule(torch.autograd.Function):
+    """WY form with a backward pass by hand: what lies inside the chunks is made again, the states are kept."""
+
+    @staticmethod
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, beta: Tensor, log_alpha: Tensor, chunks: int) -> Tensor:
+        # q, k (M, Q, K), v (M, Q, V), beta (M, Q, 1), log_alpha (M, Q); the chunks of a clip and head lie in a row
+        made = _chunks(q, k, beta, log_alpha)
+        values = v.shape[-1]
+        right = torch.cat([v * beta, k * (beta * made.from_start)], dim=-1)
+        solved: Tensor = torch.linalg.solve_triangular(made.overlap, right, upper=False, unitriangular=True)
+        fresh = solved[..., :values].contiguous()  # becomes the corrected values
+        states = v.new_zeros(len(q), k.shape[-1], values)  # what each chunk finds
+        if chunks > 1:
+            keys = (k * made.to_end).transpose(1, 2)
+            parts = [_by_chunk(t, chunks) for t in (fresh, states, solved[..., values:], keys, made.through)]
+            for c in range(chunks):
+                fresh_c, state_c, read_c, key_c, through_c = (part[:, c] for part in parts)
+                fresh_c.baddbmm_(read_c, state_c, alpha=-1)
+                if c + 1 < chunks:
+                    torch.baddbmm(state_c * through_c, key_c, fresh_c, out=parts[1][:, c + 1])
+        out: Tensor = made.inside @ fresh
+        if chunks > 1:
+            out.baddbmm_(q * made.from_start, states)
+        ctx.save_for_backward(q, k, v, beta, log_alpha, solved, fresh, states)
+        ctx.chunks = chunks
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        q, k, v, beta, log_alpha, solved, fresh, states = ctx.saved_tensors
+        grad, chunks, values = grads[0].contiguous(), ctx.chunks, v.shape[-1]
+        made = _chunks(q, k, beta, log_alpha)
+        d_fresh = made.inside.transpose(1, 2) @ grad
+        d_q, d_k = torch.zeros_like(q), torch.zeros_like(k)
+        d_solved = torch.zeros_like(solved)
+        d_total = made.from_start.new_zeros(len(q), q.shape[1], dtype=torch.float64)  # of the cumulative log decay
+        if chunks > 1:
+            started, ended = q * made.from_start, k * made.to_end
+            d_states = started.transpose(1, 2) @ grad  # of what a chunk finds; turns into that of what it leaves
+            reads = solved[..., values:]
+            parts = [_by_chunk(t, chunks) for t in (d_fresh, d_states, reads, ended, made.through)]
+            ahead = torch.zeros_like(parts[1][:, 0])
+            for c in reversed(range(chunks)):
+                d_fresh_c, d_state_c, read_c, end_c, through_c = (part[:, c] for part in parts)
+                d_fresh_c.baddbmm_(end_c, ahead)
+                found = torch.baddbmm(d_state_c, read_c.transpose(1, 2), d_fresh_c, alpha=-1).addcmul_(ahead, through_c)
+                d_state_c.copy_(ahead)
+                ahead = found
+            d_solved[..., values:].baddbmm_(d_fresh, states.transpose(1, 2), alpha=-1)
+            d_started, d_ended = grad @ states.transpose(1, 2), fresh @ d_states.transpose(1, 2)
+            d_total += _dots(started, d_started) - _dots(ended, d_ended)
+            kept = torch.einsum("mkv,mkv->m", d_states, states) * made.through.flatten()
+            d_total[:, -1] += kept + _dots(ended, d_ended).sum(-1)
+            d_q.addcmul_(d_started, made.from_start)
+            d_k.addcmul_(d_ended, made.to_end)
+        d_inside = (grad @ fresh.transpose(1, 2)).mul_(made.decay)
+        d_q.baddbmm_(d_inside, k)
+        d_k.baddbmm_(d_inside.transpose(1, 2), q)
+        d_solved[..., :values] = d_fresh
+        d_right = torch.linalg.solve_triangular(made.overlap.transpose(1, 2), d_solved, upper=True, unitriangular=True)
+        d_overlap = (d_right @ solved.transpose(1, 2)).neg_().mul_(made.decay).tril_(-1)
+        d_write, d_read = d_right[..., :values], d_right[..., values:]
+        d_v = d_write * beta
+        read_keys = _dots(d_read, k).unsqueeze(-1)
+        d_beta = (
+            _dots(d_write, v).unsqueeze(-1) + read_keys * made.from_start + _dots(d_overlap, made.gram).unsqueeze(-1)
+        )
+        d_k.addcmul_(d_read, beta * made.from_start)
+        d_gram = d_overlap * beta
+        d_k.baddbmm_(d_gram, k).baddbmm_(d_gram.transpose(1, 2), k)
+        # entry ij of both matrices is proportional to exp(total_i - total_j)
+        entries = d_gram.mul_(made.gram)
+        entries += d_inside.mul_(q @ k.transpose(1, 2))
+        d_total += entries.sum(-1).double() - entries.sum(-2).double()
+        d_total += (read_keys * beta * made.from_start).squeeze(-1)
+        d_log_alpha = d_total.flip(1).cumsum(1).flip(1).to(log_alpha.dtype)
+        return d_q, d_k, d_v, d_beta, d_log_alpha, None
+
+
+def _by_chunk(x: Tensor, chunks: int) -> Tensor:
+    return x.view(-1, chunks, *x.shape[1:])
+
+
+def _dots(a: Tensor, b: Tensor) -> Tensor:
+    product: Tensor = torch.linalg.vecdot(a, b)
+    return product
+
+
+_delta_rule: Callable[..., Tensor] = _DeltaRule.apply
+
+
 def delta_rule_chunked(q: Tensor, k: Tensor, v: Tensor, beta: Tensor, log_alpha: Tensor, chunk: int = 32) -> Tensor:
     """WY form: corrections within a chunk by one triangular solve, states carried between chunks.
 
@@ -54,36 +184,13 @@ def delta_rule_chunked(q: Tensor, k: Tensor, v: Tensor, beta: Tensor, log_alpha:
     Returns:
         (B, T, H, V).
     """
-    batch, frames, values = q.shape[0], q.shape[1], v.shape[-1]
+    batch, frames, heads = beta.shape
     chunk = min(chunk, frames)
-    short = -frames % chunk
-    if short:
-        q, k, v = (F.pad(t, (0, 0, 0, 0, 0, short)) for t in (q, k, v))
-        beta, log_alpha = (F.pad(t, (0, 0, 0, short)) for t in (beta, log_alpha))
-    count = q.shape[1] // chunk
-    # (B, T, H, ...) -> (B, H, chunks, Q, ...)
-    q, k, v = (t.reshape(batch, count, chunk, *t.shape[2:]).permute(0, 3, 1, 2, 4) for t in (q, k, v))
-    beta, log_alpha = (t.reshape(batch, count, chunk, -1).permute(0, 3, 1, 2) for t in (beta, log_alpha))
+    count = -(-frames // chunk)
 
-    between = decay_matrix(log_alpha)  # (B, H, chunks, Q, Q)
-    total = log_decay_sum(log_alpha)
-    from_start = torch.exp(total).to(v.dtype).unsqueeze(-1)  # (B, H, chunks, Q, 1)
-    k_beta, k_t = k * beta.unsqueeze(-1), k.transpose(-1, -2)
-    # The solve reads the strict lower triangle only: its diagonal of ones is implied.
-    overlap = between * (k_beta @ k_t)
-    right = torch.cat([v * beta.unsqueeze(-1), k_beta * from_start], dim=-1)
-    solved: Tensor = torch.linalg.solve_triangular(overlap, right, upper=False, unitriangular=True)
-    inside = between * (q @ k_t)
-    if count == 1:
-        return (inside @ solved[..., :values]).squeeze(2).transpose(1, 2)[:, :frames]
+    def rows(x: Tensor) -> Tensor:
+        """(B, T, H, ...) -> (B H chunks, Q, ...)."""
+        return filled(x, chunk).transpose(1, 2).reshape(batch * heads * count, chunk, *x.shape[3:])
 
-    to_end = torch.exp(total[..., -1:] - total).to(v.dtype).unsqueeze(-1)
-    writes, reads = torch.split(solved, [values, k.shape[-1]], dim=-1)
-    through = torch.exp(total[..., -1]).to(v.dtype)[..., None, None]
-    parts = (q * from_start, (k * to_end).transpose(-1, -2), writes, reads, inside, through)
-    state, outputs = v.new_zeros(*k.shape[:2], k.shape[-1], values), []
-    for q_c, k_c, write, read, inside_c, through_c in zip(*(t.unbind(2) for t in parts), strict=True):
-        fresh = write - read @ state  # corrected values (B, H, Q, V)
-        outputs.append(q_c @ state + inside_c @ fresh)
-        state = through_c * state + k_c @ fresh
-    return torch.cat(outputs, dim=2).transpose(1, 2)[:, :frames]
+    out = _delta_rule(rows(q), rows(k), rows(v), rows(beta.unsqueeze(-1)), rows(log_alpha), count)
+    return out.view(batch, heads, count * chunk, -1).transpose(1, 2)[:, :frames]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from auricle.core.errors import ConfigError
@@ -13,12 +15,28 @@ from auricle.nn.conv import DepthwiseConv
 from auricle.nn.masking import wide, zero_masked
 from auricle.nn.norm import GatedRMSNorm
 from auricle.nn.ssm.delta_rule import delta_rule_chunked, delta_rule_recurrent
-from auricle.nn.ssm.mixer import Mixer, per_head, split, time_step_bias, undecayed
+from auricle.nn.ssm.mixer import Mixer, per_head, project, time_step_bias, undecayed
 
 
-def _unit(x: Tensor) -> Tensor:
-    """Scale the last axis to length one; a zero vector stays zero."""
-    return x * torch.rsqrt(x.square().sum(-1, keepdim=True) + 1e-6)
+class _Unit(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        root = torch.rsqrt(torch.linalg.vecdot(x, x).unsqueeze(-1) + 1e-6)
+        unit = x * root
+        ctx.save_for_backward(unit, root)
+        return unit
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        unit, root = ctx.saved_tensors
+        along = torch.linalg.vecdot(grads[0], unit).unsqueeze(-1)
+        back: Tensor = torch.addcmul(grads[0], unit, along, value=-1).mul_(root)
+        return back
+
+
+# scales the last axis to length one; a zero vector stays zero
+_unit: Callable[[Tensor], Tensor] = _Unit.apply
 
 
 class GatedDeltaNet(Mixer):
@@ -61,10 +79,9 @@ class GatedDeltaNet(Mixer):
             )
         value = key * value_expand
         self.heads, self.key_dim, self.value_dim, self.chunk = heads, key, value, chunk
-        self.sizes = [2 * heads * key + heads * value, heads * value, heads, heads]
         # Rows: q, k, v (which go through the convolution), output gate, beta, decay.
-        self.in_proj = nn.Linear(d_model, sum(self.sizes), bias=False)
-        self.conv = DepthwiseConv(self.sizes[0], conv, bias=False)
+        self.in_proj = nn.Linear(d_model, 2 * heads * (key + value + 1), bias=False)
+        self.conv = DepthwiseConv(heads * (2 * key + value), conv, bias=False)
         # Uniform in [0, 16]; an exact zero would make its logarithm infinite.
         self.A_log = undecayed(torch.log(torch.empty(heads).uniform_(0.0, 16.0).clamp(min=1e-6)))
         self.dt_bias = undecayed(time_step_bias(heads))
@@ -77,10 +94,10 @@ class GatedDeltaNet(Mixer):
 
     def mix(self, u: Tensor, mask: Tensor | None, form: str) -> Tensor:
         """Compute the layer; see `Mixer.forward`."""
-        qkv, gate, write, decay = split(self.in_proj(u), self.sizes)
-        width = self.heads * self.key_dim
-        q, k, v = split(wide(F.silu(self.conv(qkv))), [width, width, self.heads * self.value_dim])
-        q, k, v = (per_head(t, self.heads) for t in (q, k, v))
+        keys, values = self.heads * self.key_dim, self.heads * self.value_dim
+        qk, v, gate, write, decay = project(self.in_proj, u, [2 * keys, values, values, self.heads, self.heads])
+        q, k = (per_head(t, self.heads) for t in wide(F.silu(self.conv(qk))).chunk(2, dim=-1))
+        v = per_head(wide(F.silu(self.conv(v, 2 * keys))), self.heads)
         q, k = _unit(q) * self.key_dim**-0.5, _unit(k)
         # Padded frames neither write to the memory nor let it decay.
         beta = zero_masked(torch.sigmoid(wide(write)), mask)

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
+from auricle.nn.ssm.decay import filled
 from auricle.nn.ssm.semiseparable import anticausal_after, causal, causal_before, product
 
 
@@ -117,9 +117,3 @@ def scan_both_ways(
         anticausal_after(log_decay[1], delta[1], c[1], b[1], chunk),
     )
     return product(filled(x, chunk), sides, chunk)[:, :frames]
-
-
-def filled(x: Tensor, chunk: int) -> Tensor:
-    """Add frames of zeros until there are whole chunks, (B, T, ...); zero time steps change no state."""
-    short = -x.shape[1] % chunk
-    return F.pad(x, (0, 0) * (x.dim() - 2) + (0, short)) if short else x
