@@ -26,7 +26,8 @@ class Case:
         ours: does it.
         peer: does it.
         peer_name: who that is.
-        unit: ``s`` or ``ms``.
+        unit: ``s``, ``ms`` or ``MB``.
+        measure: what is measured of a call, in seconds or bytes; lower is better.
     """
 
     name: str
@@ -34,6 +35,16 @@ class Case:
     peer: Callable[[], object]
     peer_name: str
     unit: str = "s"
+    measure: Callable[[Callable[[], object]], float] | None = None
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A case that is not run, and why."""
+
+    name: str
+    peer_name: str
+    why: str
 
 
 def seconds(job: Callable[[], object]) -> float:
@@ -44,8 +55,8 @@ def seconds(job: Callable[[], object]) -> float:
 
 
 def row_of(case: Case, pairs: list[tuple[float, float]]) -> dict[str, object]:
-    """Sum up pairs of seconds (ours, peer): medians, and the ratio of each pair; above 1 Auricle is faster."""
-    scale = {"s": 1.0, "ms": 1e3}[case.unit]
+    """Sum up pairs of measures (ours, peer): medians, and the ratio of each pair; above 1 Auricle is better."""
+    scale = {"s": 1.0, "ms": 1e3, "MB": 1e-6}[case.unit]
     ratios = [peer / ours for ours, peer in pairs]
     return {
         "case": case.name,
@@ -62,6 +73,8 @@ def row_of(case: Case, pairs: list[tuple[float, float]]) -> dict[str, object]:
 
 def measure(case: Case, repeats: int, budget_s: float) -> dict[str, object]:
     """Warm both up, then run them in turn: at least two pairs, at most `repeats`, none begun after the budget."""
+    if case.measure is not None:  # what does not vary is measured once
+        return row_of(case, [(case.measure(case.ours), case.measure(case.peer))])
     begin = time.perf_counter()
     case.ours()
     case.peer()
@@ -79,13 +92,16 @@ def shown(row: dict[str, object]) -> str:
     )
 
 
-def run(about: str, cases: Callable[[bool], Iterable[Case]], quick_s: float = 20.0) -> None:
+def run(
+    about: str, cases: Callable[[bool], Iterable[Case | Skipped]], quick_s: float = 20.0, full_s: float = 120.0
+) -> None:
     """Be a benchmark script: read the arguments, measure each case and print it.
 
     Args:
         about: the script's own description.
         cases: quick -> cases; made one at a time.
         quick_s: seconds that a case may take with ``--quick``.
+        full_s: seconds that it may take without.
     """
     parser = argparse.ArgumentParser(description=about.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="fewer repeats, under two minutes")
@@ -95,5 +111,9 @@ def run(about: str, cases: Callable[[bool], Iterable[Case]], quick_s: float = 20
     for case in cases(args.quick):
         if args.only not in case.name:
             continue
-        row = measure(case, 5 if args.quick else 15, quick_s if args.quick else 120.0)
+        if isinstance(case, Skipped):
+            row = {"case": case.name, "peer_name": case.peer_name, "skipped": case.why}
+            print(json.dumps(row) if args.json else f"{case.name:46} skipped: {case.why}  {case.peer_name}", flush=True)
+            continue
+        row = measure(case, 5 if args.quick else 15, quick_s if args.quick else full_s)
         print(json.dumps(row) if args.json else shown(row), flush=True)

@@ -18,6 +18,10 @@ from torch.nn import functional as F
 from auricle.core.errors import ConfigError
 
 
+# elements of a product in the gradient of a tap: few enough to stay in the processor's cache
+_BLOCK = 1 << 18
+
+
 def _slide(x: Tensor, weight: Tensor, bias: Tensor | None, left: int) -> Tensor:
     """Filter (B, T, C), looking at `left` frames before each one; frames that are not there count as zeros."""
     pad = max(left, weight.shape[1] - 1 - left)
@@ -43,11 +47,12 @@ class _DepthwiseConv(torch.autograd.Function):
             grad_x = _slide(grad, weight.flip(1), None, taps - 1 - ctx.left)
         if ctx.needs_input_grad[1]:
             grad_weight = torch.zeros_like(weight)
-            for clip, grad_clip in zip(x, grad, strict=True):  # clip by clip: the products stay in the cache
+            some = max(1, _BLOCK // (frames * weight.shape[0]))
+            for clips, grads_of in zip(x.split(some), grad.split(some), strict=True):
                 for tap in range(taps):
                     late, early = max(0, ctx.left - tap), max(0, tap - ctx.left)
-                    product = clip[early : frames - late] * grad_clip[late : frames - early]
-                    grad_weight[:, tap] += product.sum(0)
+                    product = clips[:, early : frames - late] * grads_of[:, late : frames - early]
+                    grad_weight[:, tap] += product.sum((0, 1))
         if ctx.has_bias and ctx.needs_input_grad[2]:
             grad_bias = grad.sum((0, 1))
         return grad_x, grad_weight, grad_bias, None

@@ -57,11 +57,17 @@ def test_every_script_takes_the_arguments(script):
 
 
 def test_json_is_one_object_a_case():
-    command = [sys.executable, FOLDER / "ssm.py", "--quick", "--json", "--only", "mamba2 fwdbwd B1 T128"]
+    command = [sys.executable, FOLDER / "ssm.py", "--quick", "--json", "--only", "mamba2-T256"]
     rows = [json.loads(line) for line in subprocess.run(command, capture_output=True, check=True).stdout.splitlines()]
-    assert len(rows) == 1
-    assert list(rows[0]) == KEYS
-    assert rows[0]["ratio_min"] <= rows[0]["ratio"] <= rows[0]["ratio_max"]
+    assert [row["peer_name"] for row in rows] == [
+        "scaled-dot-product attention",
+        "transformers torch path",
+        "matmul floor",
+    ]
+    for row in rows:
+        assert list(row) == KEYS
+        assert row["case"] == "mamba2-T256-D256-fwdbwd"
+        assert row["ratio_min"] <= row["ratio"] <= row["ratio_max"]
 
 
 def test_features_are_those_of_librosa(bench):

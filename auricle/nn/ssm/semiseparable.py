@@ -191,7 +191,7 @@ class _Matrices:
             out[:size].copy_(self.wide[:size])
         first = self.decays[0][:size]
         if len(self.sides) == 2:
-            first.copy_(torch.where(self.lower, first, self.decays[1][:size]))
+            torch.where(self.lower, first, self.decays[1][:size], out=first)
         return first.clamp_(_LOW, _HIGH).exp_()
 
     def scores(self, block: slice) -> list[Tensor]:

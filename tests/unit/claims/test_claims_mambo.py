@@ -130,6 +130,17 @@ def test_m5(ratio, verdict):
     assert claims._m5_decide(cells(made)).verdict == verdict
 
 
+def test_m5_near_chance_is_not_confirmed_by_a_ratio_that_could_not_be_larger():
+    made = {
+        arm: {seed: {"in_domain": 30.0, "out_of_domain": 40.0 + 0.1 * seed} for seed in range(3)}
+        for arm in claims.M5_MIXERS
+    }
+    found = claims._m5_decide(cells(made))
+    assert found.verdict == "not resolved"
+    assert "the rule alone says confirmed" in found.notes[0]
+    assert "at most 1.67" in found.notes[0]
+
+
 @pytest.mark.parametrize(("factor", "verdict"), [(0.5, "confirmed"), (2.0, "refuted"), (1.0, "not resolved")])
 def test_m6(factor, verdict):
     made = {
