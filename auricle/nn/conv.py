@@ -17,7 +17,6 @@ from torch.nn import functional as F
 
 from auricle.core.errors import ConfigError
 
-
 # elements of a product in the gradient of a tap: few enough to stay in the processor's cache
 _BLOCK = 1 << 18
 

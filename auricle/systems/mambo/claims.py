@@ -271,8 +271,8 @@ def _m5_decide(measured: Measured) -> Verdict:
     if in_domain > 50.0 / 2.0:
         # chance is at 50 %: a detector this weak cannot be refuted by its ratio, so it is not confirmed by it either
         notes = (
-            f"the rule alone says {outcome}; but an EER of {in_domain:.1f} % in domain leaves room for a ratio of at most "
-            f"{50.0 / in_domain:.2f} before chance, so the rule could not have failed: not resolved",
+            f"the rule alone says {outcome}; but an EER of {in_domain:.1f} % in domain leaves room for a ratio of at "
+            f"most {50.0 / in_domain:.2f} before chance, so the rule could not have failed: not resolved",
         )
         outcome = "not resolved"
     return Verdict(outcome, hydra.value, hydra.ci95, notes, hydra.minimum_detectable, tuple(parts))
