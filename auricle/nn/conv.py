@@ -47,7 +47,7 @@ class _DepthwiseConv(torch.autograd.Function):
         if ctx.needs_input_grad[1]:
             grad_weight = torch.zeros_like(weight)
             some = max(1, _BLOCK // (frames * weight.shape[0]))
-            for clips, grads_of in zip(x.split(some), grad.split(some), strict=True):
+            for clips, grads_of in zip(torch.split(x, some), torch.split(grad, some), strict=True):
                 for tap in range(taps):
                     late, early = max(0, ctx.left - tap), max(0, tap - ctx.left)
                     product = clips[:, early : frames - late] * grads_of[:, late : frames - early]
@@ -103,3 +103,22 @@ class DepthwiseConv(nn.Module):
         chosen = slice(first, first + x.shape[-1])
         bias = None if self.bias is None else self.bias[chosen].to(x.dtype)
         return _depthwise_conv(x, self.weight[chosen].to(x.dtype), bias, self.left)
+
+    def step(self, x: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
+        """Filter one more frame, causal filters only.
+
+        Args:
+            x: the frame, (B, C).
+            past: the frames before it, (B, taps - 1, C); zeros at the beginning.
+
+        Returns:
+            The filtered frame (B, C), and the past of the next one.
+
+        Raises:
+            ConfigError: a centred filter, which would have to know the future.
+        """
+        if self.left != self.weight.shape[1] - 1:
+            raise ConfigError("a centred filter cannot go frame by frame: it looks at frames to come")
+        seen = torch.cat([past, x.unsqueeze(1)], dim=1)
+        out = torch.einsum("bkc,ck->bc", seen, self.weight.to(x.dtype))
+        return (out if self.bias is None else out + self.bias.to(x.dtype)), seen[:, 1:]

@@ -15,7 +15,7 @@ from auricle.nn.conv import DepthwiseConv
 from auricle.nn.masking import wide, zero_masked
 from auricle.nn.norm import GatedRMSNorm
 from auricle.nn.ssm.delta_rule import delta_rule_chunked, delta_rule_recurrent
-from auricle.nn.ssm.mixer import Mixer, per_head, project, time_step_bias, undecayed
+from auricle.nn.ssm.mixer import Mixer, Stream, per_head, project, split, time_step_bias, undecayed
 
 
 class _Unit(torch.autograd.Function):
@@ -91,6 +91,27 @@ class GatedDeltaNet(Mixer):
     def auto_form(self, frames: int) -> str:
         """Chunked, except for a single frame."""
         return "recurrent" if frames == 1 else "chunked"
+
+    def begin(self, batch: int) -> Stream:
+        """Give what the mixer remembers before the first frame; see `Mixer.begin`."""
+        weight = self.in_proj.weight
+        past = weight.new_zeros(batch, self.conv.left, self.heads * (2 * self.key_dim + self.value_dim))
+        return Stream(past, weight.new_zeros(batch, self.heads, self.key_dim, self.value_dim))
+
+    def step(self, u: Tensor, stream: Stream) -> tuple[Tensor, Stream]:
+        """Mix one more frame; see `Mixer.step`."""
+        keys, values = self.heads * self.key_dim, self.heads * self.value_dim
+        qkv, gate, write, decay = split(self.in_proj(u), [2 * keys + values, values, self.heads, self.heads])
+        qkv, past = self.conv.step(qkv, stream.past)
+        q, k, v = (per_head(t, self.heads) for t in split(F.silu(qkv), [keys, keys, values]))
+        q, k = _unit(q) * self.key_dim**-0.5, _unit(k)
+        alpha = torch.exp(-torch.exp(self.A_log) * F.softplus(decay + self.dt_bias))
+        memory = alpha[..., None, None] * stream.memory
+        held = torch.einsum("bhk,bhkv->bhv", k, memory)
+        memory = memory + torch.einsum("bh,bhk,bhv->bhkv", torch.sigmoid(write), k, v - held)
+        o = self.norm(torch.einsum("bhk,bhkv->bhv", q, memory), per_head(gate, self.heads))
+        out: Tensor = self.out_proj(o.flatten(1))
+        return out, Stream(past, memory)
 
     def mix(self, u: Tensor, mask: Tensor | None, form: str) -> Tensor:
         """Compute the layer; see `Mixer.forward`."""

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from auricle.core.errors import ConfigError
 from auricle.nn.conv import DepthwiseConv
 from auricle.nn.masking import wide, zero_masked
-from auricle.nn.ssm.mixer import Mixer, split, time_step_bias, undecayed
+from auricle.nn.ssm.mixer import Mixer, Stream, split, time_step_bias, undecayed
 from auricle.nn.ssm.selective_scan import selective_scan_chunked, selective_scan_recurrent
 
 
@@ -55,6 +55,24 @@ class Mamba(Mixer):
     def auto_form(self, frames: int) -> str:
         """Chunked, except for a single frame, where the recurrence has nothing to loop over."""
         return "recurrent" if frames == 1 else "chunked"
+
+    def begin(self, batch: int) -> Stream:
+        """Give what the mixer remembers before the first frame; see `Mixer.begin`."""
+        weight, inner = self.in_proj.weight, self.out_proj.in_features
+        return Stream(weight.new_zeros(batch, self.conv.left, inner), weight.new_zeros(batch, inner, self.d_state))
+
+    def step(self, u: Tensor, stream: Stream) -> tuple[Tensor, Stream]:
+        """Mix one more frame; see `Mixer.step`."""
+        x, z = self.in_proj(u).chunk(2, dim=-1)
+        x, past = self.conv.step(x, stream.past)
+        x = F.silu(x)
+        low, b, c = split(self.x_proj(x), [self.rank, self.d_state, self.d_state])
+        delta = F.softplus(self.dt_proj(low))  # (B, E)
+        decay = torch.exp(delta.unsqueeze(-1) * -torch.exp(self.A_log))
+        memory = decay * stream.memory + (delta * x).unsqueeze(-1) * b.unsqueeze(1)
+        y = (memory @ c.unsqueeze(-1)).squeeze(-1)
+        out: Tensor = self.out_proj(torch.addcmul(y, x, self.D) * F.silu(z))
+        return out, Stream(past, memory)
 
     def mix(self, u: Tensor, mask: Tensor | None, form: str) -> Tensor:
         """Compute the layer; see `Mixer.forward`."""

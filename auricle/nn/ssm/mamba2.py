@@ -12,7 +12,7 @@ from auricle.core.errors import ConfigError
 from auricle.nn.conv import DepthwiseConv
 from auricle.nn.masking import wide, zero_masked
 from auricle.nn.norm import GatedRMSNorm
-from auricle.nn.ssm.mixer import Mixer, inner_heads, per_head, project, time_step_bias, undecayed
+from auricle.nn.ssm.mixer import Mixer, Stream, inner_heads, per_head, project, split, time_step_bias, undecayed
 from auricle.nn.ssm.ssd import scan, ssd_recurrent
 
 # Up to here the quadratic form is no slower on a CPU than chunks; the crossover lay between 128 and 200 frames.
@@ -56,6 +56,24 @@ class Mamba2(Mixer):
     def auto_form(self, frames: int) -> str:
         """Dual for short clips, chunked for long ones."""
         return "dual" if frames <= DUAL_FRAMES else "chunked"
+
+    def begin(self, batch: int) -> Stream:
+        """Give what the mixer remembers before the first frame; see `Mixer.begin`."""
+        weight = self.in_proj.weight
+        past = weight.new_zeros(batch, self.conv.left, self.inner + 2 * self.d_state)
+        return Stream(past, weight.new_zeros(batch, self.heads, self.d_state, self.inner // self.heads))
+
+    def step(self, u: Tensor, stream: Stream) -> tuple[Tensor, Stream]:
+        """Mix one more frame; see `Mixer.step`."""
+        z, xbc, dt = split(self.in_proj(u), [self.inner, self.inner + 2 * self.d_state, self.heads])
+        xbc, past = self.conv.step(xbc, stream.past)
+        x, b, c = split(F.silu(xbc), [self.inner, self.d_state, self.d_state])
+        x, delta = per_head(x, self.heads), F.softplus(dt + self.dt_bias)  # (B, H, P), (B, H)
+        decay = torch.exp(-torch.exp(self.A_log) * delta)
+        memory = decay[..., None, None] * stream.memory + torch.einsum("bh,bn,bhp->bhnp", delta, b, x)
+        y = torch.einsum("bn,bhnp->bhp", c, memory)
+        out: Tensor = self.out_proj(self.norm(y.flatten(1), z, x, self.D.expand_as(delta)))
+        return out, Stream(past, memory)
 
     def mix(self, u: Tensor, mask: Tensor | None, form: str) -> Tensor:
         """Compute the layer; see `Mixer.forward`."""

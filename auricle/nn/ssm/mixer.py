@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -43,6 +43,29 @@ class Mixer(nn.Module):
         """Compute the layer on checked input whose padded frames are zero."""
         raise NotImplementedError
 
+    def begin(self, batch: int) -> Stream:
+        """Give what the mixer remembers before the first frame of `batch` streams.
+
+        Raises:
+            ConfigError: the mixer is not causal.
+        """
+        raise ConfigError(f"{type(self).__name__} is not causal: it cannot go frame by frame")
+
+    def step(self, u: Tensor, stream: Stream) -> tuple[Tensor, Stream]:
+        """Mix one more frame of each stream; frame by frame it gives what `forward` gives for the whole.
+
+        Args:
+            u: the frame, (B, D).
+            stream: from `begin`, then from the last step.
+
+        Returns:
+            The mixed frame (B, D), and what to give to the next step.
+
+        Raises:
+            ConfigError: the mixer is not causal.
+        """
+        raise ConfigError(f"{type(self).__name__} is not causal: it cannot go frame by frame")
+
     def forward(self, u: Tensor, mask: Tensor | None = None, form: Form = "auto") -> Tensor:
         """Mix frames along time.
 
@@ -64,6 +87,18 @@ class Mixer(nn.Module):
         check_frames(u, self.d_model, mask, name)
         chosen = self.auto_form(u.shape[1]) if form == "auto" else form
         return zero_masked(self.mix(zero_masked(u, mask), mask, chosen), mask)
+
+
+class Stream(NamedTuple):
+    """What a causal mixer remembers of a stream, of the same size however long the stream is.
+
+    Attributes:
+        past: frames that the convolution still sees, (B, taps - 1, channels).
+        memory: the scan's state, (B, ...).
+    """
+
+    past: Tensor
+    memory: Tensor
 
 
 def undecayed(values: Tensor) -> nn.Parameter:
