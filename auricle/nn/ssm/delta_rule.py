@@ -78,12 +78,38 @@ def _chunks(q: Tensor, k: Tensor, beta: Tensor, log_alpha: Tensor) -> _Chunks:
     )
 
 
+class _Layout(NamedTuple):
+    """Turns (B, T, H, ...) into chunks of one head after the other, and back."""
+
+    batch: int
+    frames: int
+    heads: int
+    chunk: int
+
+    @property
+    def chunks(self) -> int:
+        return -(-self.frames // self.chunk)
+
+    def rows(self, x: Tensor) -> Tensor:
+        """(B, T, H, ...) -> (B H chunks, Q, ...), with frames of zeros to fill the last chunk."""
+        by_head = filled(x, self.chunk).transpose(1, 2)
+        return by_head.reshape(self.batch * self.heads * self.chunks, self.chunk, *x.shape[3:]).contiguous()
+
+    def frames_of(self, x: Tensor) -> Tensor:
+        """Undo `rows`."""
+        by_head = x.reshape(self.batch, self.heads, -1, *x.shape[2:])
+        return by_head.transpose(1, 2)[:, : self.frames].contiguous()
+
+
 class _DeltaRule(torch.autograd.Function):
     """WY form with a backward pass by hand: what lies inside the chunks is made again, the states are kept."""
 
     @staticmethod
-    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, beta: Tensor, log_alpha: Tensor, chunks: int) -> Tensor:
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, beta: Tensor, log_alpha: Tensor, chunk: int) -> Tensor:
+        layout = _Layout(beta.shape[0], beta.shape[1], beta.shape[2], chunk)
         # q, k (M, Q, K), v (M, Q, V), beta (M, Q, 1), log_alpha (M, Q); the chunks of a clip and head lie in a row
+        q, k, v, beta, log_alpha = (layout.rows(t) for t in (q, k, v, beta.unsqueeze(-1), log_alpha))
+        chunks = layout.chunks
         made = _chunks(q, k, beta, log_alpha)
         values = v.shape[-1]
         right = torch.cat([v * beta, k * (beta * made.from_start)], dim=-1)
@@ -97,19 +123,20 @@ class _DeltaRule(torch.autograd.Function):
                 fresh_c, state_c, read_c, key_c, through_c = (part[:, c] for part in parts)
                 fresh_c.baddbmm_(read_c, state_c, alpha=-1)
                 if c + 1 < chunks:
-                    torch.baddbmm(state_c * through_c, key_c, fresh_c, out=parts[1][:, c + 1])
+                    parts[1][:, c + 1] = torch.baddbmm(state_c * through_c, key_c, fresh_c)
         out: Tensor = made.inside @ fresh
         if chunks > 1:
             out.baddbmm_(q * made.from_start, states)
         ctx.save_for_backward(q, k, v, beta, log_alpha, solved, fresh, states)
-        ctx.chunks = chunks
-        return out
+        ctx.layout = layout
+        return layout.frames_of(out)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         q, k, v, beta, log_alpha, solved, fresh, states = ctx.saved_tensors
-        grad, chunks, values = grads[0].contiguous(), ctx.chunks, v.shape[-1]
+        layout: _Layout = ctx.layout
+        grad, chunks, values = layout.rows(grads[0]), layout.chunks, v.shape[-1]
         made = _chunks(q, k, beta, log_alpha)
         d_fresh = made.inside.transpose(1, 2) @ grad
         d_q, d_k = torch.zeros_like(q), torch.zeros_like(k)
@@ -155,7 +182,8 @@ class _DeltaRule(torch.autograd.Function):
         d_total += entries.sum(-1).double() - entries.sum(-2).double()
         d_total += (read_keys * beta * made.from_start).squeeze(-1)
         d_log_alpha = d_total.flip(1).cumsum(1).flip(1).to(log_alpha.dtype)
-        return d_q, d_k, d_v, d_beta, d_log_alpha, None
+        given = (d_q, d_k, d_v, d_beta.squeeze(-1), d_log_alpha)
+        return *(layout.frames_of(t) for t in given), None
 
 
 def _by_chunk(x: Tensor, chunks: int) -> Tensor:
@@ -184,13 +212,4 @@ def delta_rule_chunked(q: Tensor, k: Tensor, v: Tensor, beta: Tensor, log_alpha:
     Returns:
         (B, T, H, V).
     """
-    batch, frames, heads = beta.shape
-    chunk = min(chunk, frames)
-    count = -(-frames // chunk)
-
-    def rows(x: Tensor) -> Tensor:
-        """(B, T, H, ...) -> (B H chunks, Q, ...)."""
-        return filled(x, chunk).transpose(1, 2).reshape(batch * heads * count, chunk, *x.shape[3:])
-
-    out = _delta_rule(rows(q), rows(k), rows(v), rows(beta.unsqueeze(-1)), rows(log_alpha), count)
-    return out.view(batch, heads, count * chunk, -1).transpose(1, 2)[:, :frames]
+    return _delta_rule(q, k, v, beta, log_alpha, min(chunk, q.shape[1]))

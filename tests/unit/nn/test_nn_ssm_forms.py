@@ -63,6 +63,24 @@ def test_gradients_against_finite_differences(name, form):
     assert torch.autograd.gradcheck(lambda x: mixer(x, form=form), (u,), fast_mode=True)
 
 
+@pytest.mark.parametrize("form", ["dual", "chunked"])
+@pytest.mark.parametrize("name", ["mamba", "mamba2", "hydra", "gdn"])
+def test_compiled_whole_it_is_the_same(name, form, agree):
+    torch.manual_seed(0)
+    torch._dynamo.reset()
+    mixer = MIXERS[name]()
+    if form not in mixer.forms:
+        pytest.skip(f"{name} has no {form} form")
+    results = []
+    for run in (mixer, torch.compile(mixer, backend="aot_eager", fullgraph=True)):
+        u = torch.linspace(-1, 1, 2 * 19 * 8).view(2, 19, 8).requires_grad_()
+        out = run(u, form=form)
+        out.square().sum().backward()
+        results.append((out.detach(), u.grad))
+    for ours, compiled in zip(*results, strict=True):
+        agree(compiled, ours)
+
+
 def test_selective_scan_by_hand():
     # One channel, one state: h1 = 0.5 * 1 * 2 = 1; h2 = exp(-0.3) h1 + 0.3 * 4 * 1; y = c h.
     one = {"x": [2.0, 1.0], "delta": [0.5, 0.3], "b": [1.0, 4.0], "c": [3.0, -1.0]}
