@@ -66,6 +66,16 @@ class Clip:
     label: str = ""
     detail: str = ""
 
+    @property
+    def coding(self) -> str:
+        """How the source coded the recording: the suffix of its file."""
+        return Path(self.path).suffix.removeprefix(".")
+
+    @property
+    def split_group(self) -> str:
+        """What must not be in two splits: the speaker group, or more where two groups may be one person."""
+        return self.speaker_group
+
     def file(self) -> Path:
         """Give the place of the coded file."""
         return folder() / self.path

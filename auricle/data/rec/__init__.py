@@ -42,6 +42,16 @@ class Clip(embedded.Clip):
     original: str = ""
     original_sha256: str = ""
 
+    @property
+    def coding(self) -> str:
+        """How the source coded the recording: the suffix of the file in its package."""
+        return Path(self.source_path).suffix.removeprefix(".")
+
+    @property
+    def split_group(self) -> str:
+        """The speaker group; one for the nameless letters (k) and the volunteer (t) of a language, who may be one."""
+        return f"kt-{self.language}" if self.speaker_group.startswith(("k-", "t-")) else self.speaker_group
+
     def file(self) -> Path:
         """Give the place of the FLAC file."""
         return folder() / self.path

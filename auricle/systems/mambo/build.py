@@ -151,7 +151,7 @@ class _Maker:
             fields.SPEAKER_GROUP: self.task.group,
             fields.LANGUAGE: self.clip.language,
             fields.SOURCE: self.clip.package,
-            fields.CODING: Path(self.clip.path).suffix.removeprefix("."),
+            fields.CODING: self.clip.coding,
             fields.LICENCE: self.clip.licence,
             fields.AUTHOR: self.clip.author,
             fields.TEXT: self.clip.text,

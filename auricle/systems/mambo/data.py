@@ -103,7 +103,7 @@ def plan(cfg: DataConfig) -> tuple[list[Utterance], int]:
     by_group: dict[str, list[embedded.Clip]] = defaultdict(list)
     for clip in corpora.corpus(cfg.source).clips(kind="speech"):
         if clip.duration_s >= cfg.min_clip_s and clip.speaker_group:
-            by_group[clip.speaker_group].append(clip)
+            by_group[clip.split_group].append(clip)
     assigned = split_groups({group: clips[0].package for group, clips in by_group.items()}, cfg.split)
     by_voice: dict[str, list[embedded.Clip]] = defaultdict(list)
     for clip in (clip for group in sorted(by_group) for clip in by_group[group]):
@@ -112,7 +112,7 @@ def plan(cfg: DataConfig) -> tuple[list[Utterance], int]:
     for voice, clips in by_voice.items():
         order = rng(cfg.seed, "clips", voice).permutation(len(clips))
         picked = [clips[i] for i in order[: cfg.clips_per_voice]]
-        chosen += [(clip, assigned[clip.speaker_group or ""]) for clip in picked]
+        chosen += [(clip, assigned[clip.split_group]) for clip in picked]
     out, dropped = drop_shared_texts([(clip.id, split, _text_key(clip)) for clip, split in chosen])
     chosen = [(clip, split) for clip, split in chosen if clip.id not in out]
     return [_task(clip, split, chosen, cfg) for clip, split in chosen], dropped
