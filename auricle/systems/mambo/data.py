@@ -70,8 +70,7 @@ def _from_corpus(cfg: DataConfig, run: RunFolder) -> tuple[dict[str, list[Any]],
     if unknown:
         raise ConfigError(f"no spoof family {', '.join(unknown)}; families: {', '.join(FAMILIES)}")
     tasks, dropped = plan(cfg)
-    # named by what decides its content, so that seeds share it and other settings never mix with it
-    folder = run.cache / f"audio-{digest(cfg.model_dump(mode='json', exclude={'workers'}))}"
+    folder = audio_folder(run, cfg)
     folder.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, Any]] = []
     skipped: list[str] = []
@@ -92,6 +91,11 @@ def _from_corpus(cfg: DataConfig, run: RunFolder) -> tuple[dict[str, list[Any]],
         "skipped_why": skipped[:20],
     }
     return sets, facts
+
+
+def audio_folder(run: RunFolder, cfg: DataConfig) -> Path:
+    """Name a run's prepared audio by what decides its content: seeds share it, other settings never mix with it."""
+    return run.cache / f"audio-{digest(cfg.model_dump(mode='json', exclude={'workers'}))}"
 
 
 def plan(cfg: DataConfig) -> tuple[list[Utterance], int]:
