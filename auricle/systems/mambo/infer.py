@@ -28,7 +28,7 @@ from auricle.systems.mambo.scoring import Scored, Window, WindowScorer
 FINAL = "final"  # the checkpoint that answers: the average of the best, calibrated on dev
 CELL_S = 0.5  # length of a segment in the answer
 SHORT_S = 1.0
-BATCH = 16
+BATCH = 32
 WHOLE_S = 60.0  # up to here a file is decoded whole, in one pass; a longer one is streamed
 DECODERS = 2  # threads that read files
 AHEAD = 16  # files read before their turn
