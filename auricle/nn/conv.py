@@ -50,6 +50,8 @@ class _DepthwiseConv(torch.autograd.Function):
             for clips, grads_of in zip(torch.split(x, some), torch.split(grad, some), strict=True):
                 for tap in range(taps):
                     late, early = max(0, ctx.left - tap), max(0, tap - ctx.left)
+                    if late + early >= frames:
+                        continue  # so short a clip never comes under this tap
                     product = clips[:, early : frames - late] * grads_of[:, late : frames - early]
                     grad_weight[:, tap] += product.sum((0, 1))
         if ctx.has_bias and ctx.needs_input_grad[2]:

@@ -213,4 +213,4 @@ def test_training_on_a_manifest_of_ones_own(auricle, smoke_run, tmp_path):
         "train.eval_every=2", cwd=tmp_path,
     ).stdout  # fmt: skip
     assert "pooled" in shown
-    assert "leak checks need the spoof chain" in shown
+    assert "leak checks need the chain that Auricle's own spoofs go through" in shown
