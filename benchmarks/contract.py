@@ -7,14 +7,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-
-# Before torch loads, for both sides: threads that spin while they wait would punish whoever shares the machine.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from contract import Case, run  # isort: skip  (first: it sets the wait policy before torch loads)
-
 import librosa
 import numpy as np
 import scipy.fft
 import torch
+from contract import Case, run
 
 from auricle.audio.filterbank import linear_filterbank
 from auricle.audio.spectral import LFCC, LogMel

@@ -14,12 +14,11 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from contract import Case, run  # isort: skip  (first: it sets the wait policy before torch loads)
-
 import numpy as np
 import soundfile
 import soxr
 import torch
+from contract import Case, run
 
 from auricle.audio.files import read_mono
 from auricle.core.run import open_run

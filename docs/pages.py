@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import json
 import os
 import pkgutil
 import re
@@ -21,8 +22,9 @@ from auricle.core.names import PAPERS
 
 DOCS = Path(__file__).parent
 PACKAGE = DOCS.parent / "auricle"
-ROOMS = ("core", "audio", "metrics", "data", "nn", "train", "backbones", "claims", "report", "systems")
+ROOMS = ("core", "audio", "metrics", "data", "nn", "train", "backbones", "alm", "claims", "report", "systems")
 BUILDER = "auricle.data.embedded.build"  # a script with a readme of its own
+MIXER_PLOT = DOCS / "_plots" / "mixers.svg"  # drawn when the documentation is built
 NOT_RESULTS = ("schema.json",)
 
 
@@ -209,7 +211,97 @@ def _command(name: str, command: Any) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
+# --- benchmarks -------------------------------------------------------------------------------------------------------
+
+MIXERS = DOCS / "results" / "ssm.jsonl"  # of: python benchmarks/ssm.py --json
+CASE = re.compile(r"(?P<mixer>[a-z0-9]+)-T(?P<frames>\d+)-D(?P<width>\d+)-(?P<way>fwd|fwdbwd)(?P<memory>-memory)?")
+
+
+def measured(path: Path = MIXERS) -> list[dict[str, Any]]:
+    """Read the rows of the mixer benchmark, each with the parts of its case's name.
+
+    Args:
+        path: JSON lines.
+
+    Raises:
+        DataError: a line that is no row of that benchmark.
+    """
+    rows = []
+    for number_, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        row = json.loads(line)
+        found = CASE.fullmatch(str(row.get("case")))
+        if found is None:
+            raise DataError(f"{path}, line {number_}: no row of benchmarks/ssm.py: {line[:80]}")
+        rows.append({**row, **found.groupdict(), "frames": int(found["frames"]), "width": int(found["width"])})
+    return rows
+
+
+def mixers(path: Path = MIXERS) -> str:
+    """Give the plot and the tables of the mixer benchmark: a row a case, a column a peer, each cell a ratio.
+
+    Args:
+        path: JSON lines.
+    """
+    rows = measured(path)
+    sections = [f"![Time against length]({MIXER_PLOT.relative_to(DOCS).as_posix()})"]
+    for unit, memory, what in (("ms", None, "Time"), ("MB", "-memory", "Peak memory")):
+        chosen = [row for row in rows if row["memory"] == memory]
+        peers = list(dict.fromkeys(row["peer_name"] for row in chosen))
+        cases: dict[tuple[Any, ...], dict[str, Any]] = {}
+        for row in chosen:
+            cases.setdefault((row["mixer"], row["way"], row["width"], row["frames"]), {})[row["peer_name"]] = row
+        lines = []
+        for (mixer, way, width, frames), by_peer in cases.items():
+            ours = next((row["ours"] for row in by_peer.values() if "ours" in row), None)
+            cells = [_ratio(by_peer.get(peer)) for peer in peers]
+            lines.append((f"`{mixer}`", way, width, frames, number(ours), *cells))
+        if lines:
+            header = ("mixer", "pass", "D", "T", f"ours, {unit}", *(f"{peer}: ratio" for peer in peers))
+            sections.append(f"**{what}**\n\n{table(header, lines)}")
+    return "\n\n".join(sections)
+
+
+def _ratio(row: dict[str, Any] | None) -> str:
+    if row is None:
+        return ""
+    if "skipped" in row:
+        return f"skipped: {row['skipped']}"
+    spread = "" if row["ratio_min"] == row["ratio_max"] else f" ({row['ratio_min']:.2f} to {row['ratio_max']:.2f})"
+    return f"{row['ratio']:.2f}{spread}"
+
+
+def mixer_plot(path: Path = MIXERS, width: int = 256) -> str:
+    """Draw time against length, a panel a mixer, both axes logarithmic; gives SVG.
+
+    Args:
+        path: JSON lines.
+        width: of the layers that are drawn.
+    """
+    import io
+
+    from matplotlib.figure import Figure
+
+    rows = [row for row in measured(path) if row["way"] == "fwdbwd" and row["width"] == width and not row["memory"]]
+    names = list(dict.fromkeys(row["mixer"] for row in rows))
+    figure = Figure(figsize=(10, 3.2 * -(-len(names) // 2)), layout="constrained")
+    for axes, name in zip(figure.subplots(-(-len(names) // 2), 2, squeeze=False).flat, names, strict=False):
+        mine = [row for row in rows if row["mixer"] == name and "ours" in row]
+        first = {row["frames"]: row["ours"] for row in reversed(mine)}
+        axes.plot(sorted(first), [first[frames] for frames in sorted(first)], "o-", color="black", label="Auricle")
+        for peer in dict.fromkeys(row["peer_name"] for row in mine):
+            points = sorted((row["frames"], row["peer"]) for row in mine if row["peer_name"] == peer)
+            axes.plot(*zip(*points, strict=True), ":" if "floor" in peer else ".-", label=peer)
+        axes.set(xscale="log", yscale="log", title=name, xlabel="frames T", ylabel="ms, forward and backward")
+        axes.set_xticks(sorted(first), [str(frames) for frames in sorted(first)], rotation=30, minor=False)
+        axes.minorticks_off()
+        axes.legend(fontsize=7)
+    drawn = io.StringIO()
+    figure.savefig(drawn, format="svg", metadata={"Date": None})
+    return drawn.getvalue()
+
+
 PARTS: dict[str, Callable[[], str]] = {
+    "mixers": mixers,
     "claims": claims,
     "systems": systems,
     "families": families,
@@ -317,6 +409,7 @@ def setup(app: Any) -> dict[str, bool]:
     def prepare(*_: Any) -> None:
         try:
             write(pages())
+            write({MIXER_PLOT: mixer_plot()})
         except DataError as error:
             raise ExtensionError(str(error)) from None
 

@@ -19,6 +19,7 @@ def doctor() -> None:
     from auricle.core.extras import EXTRAS, available
     from auricle.core.run import environment
     from auricle.data import embedded
+    from auricle.nn import native
 
     facts = environment()
     table = Table("what", "found")
@@ -27,6 +28,7 @@ def doctor() -> None:
     table.add_row("processors", str(facts["cpus"]))
     for package, version in facts["packages"].items():
         table.add_row(package, version)
+    table.add_row("inner loops in C", native.state())
     for extra, packages in EXTRAS.items():
         missing = [name for name in packages if not available(name)]
         found = "installed" if not missing else f"missing {', '.join(missing)}: pip install 'auricle[{extra}]'"

@@ -13,6 +13,13 @@ from typing import Any
 from auricle.core.errors import DataError
 
 
+def cache_folder() -> Path:
+    """Give the user's cache folder: ``$AURICLE_CACHE``, else ``$XDG_CACHE_HOME/auricle``, else ``~/.cache/auricle``."""
+    own, shared = os.environ.get("AURICLE_CACHE"), os.environ.get("XDG_CACHE_HOME")
+    found = Path(own).expanduser() if own else Path(shared).expanduser() / "auricle" if shared else None
+    return (found or Path.home() / ".cache" / "auricle").resolve()
+
+
 def content_key(path: str | Path) -> str:
     """Name a file by its bytes and its suffix, which decides how headerless codings are read.
 

@@ -53,7 +53,13 @@ class Spec:
 PAPERS: tuple[Paper, ...] = (
     Paper("mambo", "XLSR-MamBo", "2601.02944", "is this speech synthetic?", works=True),
     Paper("ft_grpo", "FT-GRPO", "2601.02983", "is this audio fake, and where is the evidence?"),
-    Paper("voice_auth", "Voice authentication", "2601.02914", "how far does a voice login hold against clones?"),
+    Paper(
+        "voice_auth",
+        "Voice authentication",
+        "2601.02914",
+        "how far does a voice login hold against clones?",
+        works=True,
+    ),
     Paper("moe_adapter", "MoE-Adapter", "2601.02967", "can one audio LLM hear speech, music and sound?"),
     Paper("twnm", "The World is Not Mono", "2601.02954", "what is where in this binaural scene?"),
     Paper("neurons", "Emotion-sensitive neurons", "2601.03115", "which units carry an emotion?"),

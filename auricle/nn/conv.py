@@ -2,7 +2,8 @@
 
 `nn.Conv1d(groups=C)` wants (B, C, T) and, on a CPU, spends most of its time in slow gradients. Here the features stay
 (B, T, C), which is the channels-last layout of a 2-D convolution of height one; the gradient of the input is a
-convolution again, with the filters reversed, and that of a tap is one product and one sum.
+convolution again, with the filters reversed, and that of a tap is one product and one sum. Where the loops in C run,
+the filter and the SiLU that follows it are one pass over memory.
 """
 
 from __future__ import annotations
@@ -16,9 +17,12 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from auricle.core.errors import ConfigError
+from auricle.nn import native
 
 # elements of a product in the gradient of a tap: few enough to stay in the processor's cache
 _BLOCK = 1 << 18
+# longest filter of the loops in C
+_MOST_TAPS = 16
 
 
 def _slide(x: Tensor, weight: Tensor, bias: Tensor | None, left: int) -> Tensor:
@@ -31,16 +35,28 @@ def _slide(x: Tensor, weight: Tensor, bias: Tensor | None, left: int) -> Tensor:
 
 class _DepthwiseConv(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, left: int) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        ctx.left, ctx.has_bias = left, bias is not None
-        return _slide(x, weight, bias, left)
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, left: int, silu: bool) -> Tensor:
+        ctx.native = weight.shape[1] <= _MOST_TAPS and native.usable(x, weight, bias)
+        ctx.left, ctx.silu = left, silu
+        if ctx.native:
+            x, weight = x.contiguous(), weight.contiguous()
+            ctx.save_for_backward(x, weight, bias)
+            out = torch.empty_like(x)
+            native.call("depthwise_forward", out, x, weight, bias, *x.shape, weight.shape[1], left, silu)
+            return out
+        out = _slide(x, weight, bias, left)
+        ctx.save_for_backward(x, weight, bias, out if silu else None)
+        return F.silu(out) if silu else out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight = ctx.saved_tensors
+        if ctx.native:
+            return _native_backward(ctx, grads[0].contiguous())
+        x, weight, bias, before = ctx.saved_tensors
         grad, frames, taps = grads[0], x.shape[1], weight.shape[1]
+        if before is not None:
+            grad = torch.ops.aten.silu_backward(grad, before)
         grad_x = grad_weight = grad_bias = None
         if ctx.needs_input_grad[0]:
             grad_x = _slide(grad, weight.flip(1), None, taps - 1 - ctx.left)
@@ -54,9 +70,18 @@ class _DepthwiseConv(torch.autograd.Function):
                         continue  # so short a clip never comes under this tap
                     product = clips[:, early : frames - late] * grads_of[:, late : frames - early]
                     grad_weight[:, tap] += product.sum((0, 1))
-        if ctx.has_bias and ctx.needs_input_grad[2]:
+        if bias is not None and ctx.needs_input_grad[2]:
             grad_bias = grad.sum((0, 1))
-        return grad_x, grad_weight, grad_bias, None
+        return grad_x, grad_weight, grad_bias, None, None
+
+
+def _native_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    x, weight, bias = ctx.saved_tensors
+    grad_x = torch.empty_like(x)
+    of_weight, of_bias = x.new_empty(len(x), *weight.shape), x.new_empty(len(x), len(weight))
+    given = (grad_x, of_weight, of_bias, grad, x, weight, bias)
+    native.call("depthwise_backward", *given, *x.shape, weight.shape[1], ctx.left, ctx.silu)
+    return grad_x, of_weight.sum(0), None if bias is None else of_bias.sum(0), None, None
 
 
 _depthwise_conv: Callable[..., Tensor] = _DepthwiseConv.apply
@@ -92,19 +117,20 @@ class DepthwiseConv(nn.Module):
         self.weight = nn.Parameter(torch.empty(channels, taps).uniform_(-bound, bound))
         self.bias = nn.Parameter(torch.empty(channels).uniform_(-bound, bound)) if bias else None
 
-    def forward(self, x: Tensor, first: int = 0) -> Tensor:
+    def forward(self, x: Tensor, first: int = 0, silu: bool = False) -> Tensor:
         """Filter along time. Padded frames must already be zero.
 
         Args:
             x: (B, T, C), or fewer channels, of which the filters from `first` on are used.
             first: the first channel.
+            silu: put the result through SiLU.
 
         Returns:
             As `x`, in its precision.
         """
         chosen = slice(first, first + x.shape[-1])
         bias = None if self.bias is None else self.bias[chosen].to(x.dtype)
-        return _depthwise_conv(x, self.weight[chosen].to(x.dtype), bias, self.left)
+        return _depthwise_conv(x, self.weight[chosen].to(x.dtype), bias, self.left, silu)
 
     def step(self, x: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
         """Filter one more frame, causal filters only.

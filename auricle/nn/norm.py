@@ -11,6 +11,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from auricle.core.errors import ConfigError
+from auricle.nn import native
 from auricle.nn.masking import wide
 
 
@@ -42,20 +43,25 @@ class RMSNorm(nn.Module):
 
 # elements that the gated norm works on at once: few enough to stay in the processor's cache
 _BLOCK = 1 << 17
+# rows whose part of the weight's gradient is summed by one thread of the loops in C
+_NORM_ROWS = 32
 
 
 class _GatedNorm(torch.autograd.Function):
-    """Gated RMSNorm of x + scale * source over rows, in blocks; the backward pass makes what lies between again."""
+    """Gated RMSNorm over rows, in blocks; the backward pass makes what lies between again."""
 
     @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, gate: Tensor, weight: Tensor, source: Tensor | None, scale: Tensor | None,
-        gate_first: bool, eps: float,
-    ) -> Tensor:  # fmt: skip
+    def forward(ctx: Any, x: Tensor, gate: Tensor, weight: Tensor, gate_first: bool, eps: float) -> Tensor:
         out = torch.empty_like(x)
         roots = x.new_empty(len(x), 1)
+        ctx.gate_first, ctx.native = gate_first, native.usable(x, gate, weight)
+        if ctx.native:
+            x, gate, weight = x.contiguous(), gate.contiguous(), weight.contiguous()
+            native.call("gated_norm_forward", out, roots, x, gate, weight, *x.shape, gate_first, eps)
+            ctx.save_for_backward(x, gate, weight, roots)
+            return out
         for rows in _blocks(x):
-            h, opened = _skipped(x, source, scale, rows), F.silu(gate[rows])
+            h, opened = x[rows], F.silu(gate[rows])
             if gate_first:
                 h = h * opened
             root = torch.rsqrt(torch.linalg.vecdot(h, h).unsqueeze(-1) / x.shape[1] + eps)
@@ -63,20 +69,22 @@ class _GatedNorm(torch.autograd.Function):
             if not gate_first:
                 made.mul_(opened)
             roots[rows] = root
-        ctx.save_for_backward(x, gate, weight, source, scale, roots)
-        ctx.gate_first = gate_first
+        ctx.save_for_backward(x, gate, weight, roots)
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        x, gate, weight, source, scale, roots = ctx.saved_tensors
+        x, gate, weight, roots = ctx.saved_tensors
         grad = grads[0]
         grad_x, grad_gate, grad_weight = torch.empty_like(x), torch.empty_like(gate), torch.zeros_like(weight)
-        grad_source = None if source is None else torch.empty_like(source)
-        grad_scale = None if scale is None else torch.empty_like(scale)
+        if ctx.native:
+            parts = x.new_empty(-(-len(x) // _NORM_ROWS), x.shape[1])
+            given = (grad_x, grad_gate, parts, grad.contiguous(), roots, x, gate, weight)
+            native.call("gated_norm_backward", *given, *x.shape, _NORM_ROWS, ctx.gate_first)
+            return grad_x, grad_gate, parts.sum(0), None, None
         for rows in _blocks(x):
-            h, opened, root = _skipped(x, source, scale, rows), F.silu(gate[rows]), roots[rows]
+            h, opened, root = x[rows], F.silu(gate[rows]), roots[rows]
             unit = (h * opened if ctx.gate_first else h) * root
             down = grad[rows]
             if ctx.gate_first:
@@ -90,23 +98,12 @@ class _GatedNorm(torch.autograd.Function):
                 grad_x[rows] = _unscaled(inner.mul_(weight), unit, root)
                 to_gate = down * unit * weight
             grad_gate[rows] = torch.ops.aten.silu_backward(to_gate, gate[rows])
-            if source is not None and scale is not None and grad_source is not None and grad_scale is not None:
-                heads = grad_x[rows].view(-1, *source.shape[1:])
-                torch.mul(heads, scale[rows].unsqueeze(-1), out=grad_source[rows])
-                grad_scale[rows] = torch.linalg.vecdot(heads, source[rows])
-        return grad_x, grad_gate, grad_weight, grad_source, grad_scale, None, None
+        return grad_x, grad_gate, grad_weight, None, None
 
 
 def _blocks(x: Tensor) -> Iterator[slice]:
     step = max(1, _BLOCK // x.shape[1])
     return (slice(start, start + step) for start in range(0, len(x), step))
-
-
-def _skipped(x: Tensor, source: Tensor | None, scale: Tensor | None, rows: slice) -> Tensor:
-    if source is None or scale is None:
-        return x[rows]
-    heads = x[rows].view(-1, *source.shape[1:])
-    return torch.addcmul(heads, source[rows], scale[rows].unsqueeze(-1)).flatten(1)
 
 
 def _unscaled(grad: Tensor, unit: Tensor, root: Tensor) -> Tensor:
@@ -139,16 +136,12 @@ class GatedRMSNorm(RMSNorm):
             raise ConfigError(f"gated norm order is 'gate_first' or 'norm_first', got {order!r}")
         self.order = order
 
-    def forward(
-        self, x: Tensor, gate: Tensor | None = None, source: Tensor | None = None, scale: Tensor | None = None
-    ) -> Tensor:
-        """Normalise and gate, after adding what skips a scan.
+    def forward(self, x: Tensor, gate: Tensor | None = None) -> Tensor:
+        """Normalise and gate.
 
         Args:
             x: (..., D).
             gate: (..., D) before its SiLU; None normalises only.
-            source: (..., H, P) with H P = D, times `scale` added to x; None adds nothing.
-            scale: (..., H).
 
         Returns:
             (..., D).
@@ -156,9 +149,5 @@ class GatedRMSNorm(RMSNorm):
         if gate is None:
             return super().forward(x)
         x = wide(x)
-        given = [t if t is None else wide(t) for t in (source, scale)]
-        heads = None if given[0] is None else given[0].reshape(-1, *given[0].shape[-2:])
-        scales = None if given[1] is None else given[1].reshape(-1, given[1].shape[-1])
         rows, gates = x.reshape(-1, x.shape[-1]), wide(gate).reshape(-1, x.shape[-1])
-        first = self.order == "gate_first"
-        return _gated_norm(rows, gates, self.weight.to(x.dtype), heads, scales, first, self.eps).view(x.shape)
+        return _gated_norm(rows, gates, self.weight.to(x.dtype), self.order == "gate_first", self.eps).view(x.shape)

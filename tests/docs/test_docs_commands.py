@@ -34,6 +34,8 @@ SLOW = (
     "auricle data build",
     "auricle data export",
     "auricle data protocol",  # needs a published corpus: tests/unit/cli
+    "auricle infer voice_auth",  # needs a run of its own: tests/smoke
+    "auricle models add",  # needs the network unless the package is there: tests/unit/cli
 )
 
 
@@ -131,6 +133,7 @@ def desk(smoke_run, tmp_path_factory):
     (folder / "files.csv").write_text("path,label\n" + "\n".join(lines) + "\n")
     rows = [("bonafide", 0.9), ("bonafide", 0.7), ("spoof", 0.1), ("spoof", 0.8)] * 10
     (folder / "scores").write_text("".join(f"t{i} {score}\n" for i, (_, score) in enumerate(rows)))
+    login_trials(folder)
     (folder / "key").write_text("".join(f"speaker{i % 5} t{i} - - {label}\n" for i, (label, _) in enumerate(rows)))
     from auricle.data.manifest import from_csv
 
@@ -141,6 +144,20 @@ def desk(smoke_run, tmp_path_factory):
     saved["config"]["eval"]["controls"] = False  # half a minute of training that the smoke run has done already
     write_json(run / "config.json", saved)
     return folder
+
+
+def login_trials(folder):
+    """Write the trials of a voice login and their scores."""
+    heard = [
+        (kind, who, score) for kind, score in (("target", 0.9), ("zero_effort", 0.2), ("spoof", 0.5)) for who in "abcd"
+    ]
+    trials, scores = ["target_spk,enrol_ids,test_path,kind,generator,train_minutes,condition"], []
+    for place, (kind, who, score) in enumerate(heard * 4):
+        generator = "world" if kind == "spoof" else ""
+        trials.append(f"{who},{who}1.wav;{who}2.wav,{kind}{place}.wav,{kind},{generator},,clean")
+        scores.append(f"{kind}{place}.wav {score + place / 100}")
+    (folder / "attacks.csv").write_text("\n".join(trials) + "\n")
+    (folder / "login-scores.txt").write_text("\n".join(scores) + "\n")
 
 
 def provide(folder, parameter, path):

@@ -95,3 +95,51 @@ def test_write_removes_what_is_no_longer_wanted(tmp_path):
     (tmp_path / "index.md").write_text("kept")
     pages.write({tmp_path / "new.md": "y"})
     assert sorted(path.name for path in tmp_path.iterdir()) == ["index.md", "new.md"]
+
+
+def mixer_row(case, name, **values):
+    return json.dumps({"case": case, "peer_name": name, **values})
+
+
+def ratio_of(value):
+    return {
+        "ours": 50.0,
+        "peer": 200.0,
+        "unit": "ms",
+        "ratio": value,
+        "ratio_min": value - 1,
+        "ratio_max": value + 1,
+        "n": 9,
+    }
+
+
+MIXER_ROWS = [
+    mixer_row("mamba2-T256-D256-fwdbwd", "torch path", **ratio_of(4.0)),
+    mixer_row("mamba2-T256-D256-fwdbwd-memory", "torch path", **ratio_of(4.0) | {"unit": "MB"}),
+    mixer_row("mamba2-T512-D256-fwdbwd", "torch path", skipped="predicted to take 31 s a call"),
+    mixer_row("mamba2-T512-D256-fwdbwd", "matmul floor", **ratio_of(1.5)),
+]
+
+
+def test_the_mixers_table_and_plot_show_what_was_measured_and_skipped(tmp_path):
+    path = tmp_path / "ssm.jsonl"
+    path.write_text("\n".join(MIXER_ROWS))
+    time, _, memory = pages.mixers(path).partition("**Peak memory**")
+    assert "| `mamba2` | fwdbwd | 256 | 256 | 50 | 4.00 (3.00 to 5.00) |  |" in time
+    assert (
+        "| `mamba2` | fwdbwd | 256 | 512 | 50 | skipped: predicted to take 31 s a call | 1.50 (0.50 to 2.50) |" in time
+    )
+    assert "| `mamba2` | fwdbwd | 256 | 256 | 50 | 4.00 (3.00 to 5.00) |" in memory
+    assert "](_plots/mixers.svg)" in time
+    assert pages.mixer_plot(path).count("<svg") == 1
+
+
+def test_a_line_of_another_benchmark_stops_the_build(tmp_path):
+    path = tmp_path / "ssm.jsonl"
+    path.write_text('{"case": "an hour of log-mel"}')
+    with pytest.raises(DataError, match=r"line 1: no row of benchmarks/ssm\.py"):
+        pages.measured(path)
+
+
+def test_the_published_measurements_can_be_read():
+    assert {row["mixer"] for row in pages.measured()} == {"mamba", "mamba2", "gdn", "hydra"}

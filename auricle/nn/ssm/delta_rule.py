@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from auricle.nn import native
+from auricle.nn.ssm import gpu
 from auricle.nn.ssm.decay import decay_matrix, filled, log_decay_sum
 
 
@@ -195,7 +197,32 @@ def _dots(a: Tensor, b: Tensor) -> Tensor:
     return product
 
 
+class _NativeDeltaRule(torch.autograd.Function):
+    """The same by the loops in C, with the same states kept."""
+
+    @staticmethod
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, beta: Tensor, log_alpha: Tensor, chunk: int) -> Tensor:
+        q, k, v, beta, log_alpha = (t.contiguous() for t in (q, k, v, beta, log_alpha))
+        batch, frames, heads, keys = k.shape
+        sizes = (batch, frames // chunk, chunk, heads, keys, v.shape[-1])
+        out, fresh = torch.empty_like(v), torch.empty_like(v)
+        states = v.new_empty(batch, heads, frames // chunk, keys, v.shape[-1])
+        native.call("delta_rule_forward", out, fresh, states, q, k, v, beta, log_alpha, *sizes)
+        ctx.save_for_backward(fresh, states, q, k, v, beta, log_alpha)
+        ctx.sizes = sizes
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        fresh, states, *inputs = ctx.saved_tensors
+        made = [torch.empty_like(tensor) for tensor in inputs]
+        native.call("delta_rule_backward", *made, grads[0].contiguous(), fresh, states, *inputs, *ctx.sizes)
+        return *made, None
+
+
 _delta_rule: Callable[..., Tensor] = _DeltaRule.apply
+_native_delta_rule: Callable[..., Tensor] = _NativeDeltaRule.apply
 
 
 def delta_rule_chunked(q: Tensor, k: Tensor, v: Tensor, beta: Tensor, log_alpha: Tensor, chunk: int = 32) -> Tensor:
@@ -212,4 +239,11 @@ def delta_rule_chunked(q: Tensor, k: Tensor, v: Tensor, beta: Tensor, log_alpha:
     Returns:
         (B, T, H, V).
     """
-    return _delta_rule(q, k, v, beta, log_alpha, min(chunk, q.shape[1]))
+    by_kernel = gpu.delta_rule(q, k, v, beta, log_alpha)
+    if by_kernel is not None:
+        return by_kernel
+    chunk = min(chunk, q.shape[1])
+    if k.shape[-1] % 16 or v.shape[-1] % 16 or not native.usable(q, k, v, beta, log_alpha):
+        return _delta_rule(q, k, v, beta, log_alpha, chunk)
+    whole = (filled(t, chunk) for t in (q, k, v, beta, log_alpha))
+    return _native_delta_rule(*whole, chunk)[:, : q.shape[1]]

@@ -117,8 +117,8 @@ class GatedDeltaNet(Mixer):
         """Compute the layer; see `Mixer.forward`."""
         keys, values = self.heads * self.key_dim, self.heads * self.value_dim
         qk, v, gate, write, decay = project(self.in_proj, u, [2 * keys, values, values, self.heads, self.heads])
-        q, k = (per_head(t, self.heads) for t in wide(F.silu(self.conv(qk))).chunk(2, dim=-1))
-        v = per_head(wide(F.silu(self.conv(v, 2 * keys))), self.heads)
+        q, k = (per_head(t, self.heads) for t in wide(self.conv(qk, silu=True)).chunk(2, dim=-1))
+        v = per_head(wide(self.conv(v, 2 * keys, silu=True)), self.heads)
         q, k = _unit(q) * self.key_dim**-0.5, _unit(k)
         # Padded frames neither write to the memory nor let it decay.
         beta = zero_masked(torch.sigmoid(wide(write)), mask)

@@ -14,12 +14,7 @@ from auricle.nn.masking import wide, zero_masked
 from auricle.nn.norm import GatedRMSNorm
 from auricle.nn.ssm.mamba2 import DUAL_FRAMES
 from auricle.nn.ssm.mixer import Mixer, inner_heads, per_head, project, time_step_bias, undecayed
-from auricle.nn.ssm.ssd import scan_both_ways, ssd_recurrent
-
-
-def _shift(y: Tensor) -> Tensor:
-    """Delay by one frame along axis 1; the first frame becomes zero."""
-    return F.pad(y[:, :-1], (0, 0, 0, 0, 1, 0))
+from auricle.nn.ssm.ssd import late, scan_both_ways, ssd_recurrent
 
 
 class Hydra(Mixer):
@@ -68,8 +63,8 @@ class Hydra(Mixer):
         """Compute the layer; see `Mixer.forward`."""
         n = self.d_state
         z, x, bc, dt = project(self.in_proj, u, [self.inner, self.inner, 4 * n, 2 * self.heads])
-        x = wide(F.silu(self.conv(x)))
-        b_f, c_f, b_b, c_b = wide(F.silu(self.conv(bc, self.inner))).chunk(4, dim=-1)
+        x = wide(self.conv(x, silu=True))
+        b_f, c_f, b_b, c_b = wide(self.conv(bc, self.inner, silu=True)).chunk(4, dim=-1)
         # Padded frames take no step, so the backward scan may start among them.
         delta = zero_masked(F.softplus(wide(dt) + self.dt_bias.repeat(2)), mask)
         log_decay = -torch.exp(wide(self.A_log)).repeat(2) * delta
@@ -78,11 +73,11 @@ class Hydra(Mixer):
         x = per_head(x, self.heads)
         with torch.autocast(u.device.type, enabled=False):
             if form == "recurrent":
-                y = _recurrent(x, steps, decays, (b_f, b_b), (c_f, c_b))
+                y = _recurrent(x, steps, decays, (b_f, b_b), (c_f, c_b)) + x * free.unsqueeze(-1)
             else:
                 chunk = self.chunk if form == "chunked" else x.shape[1]
-                y = scan_both_ways(x, steps, decays, (b_f, b_b), (c_f, c_b), chunk)
-        out: Tensor = self.out_proj(self.norm(y.flatten(2), z, x, free))
+                y = scan_both_ways(x, steps, decays, (b_f, b_b), (c_f, c_b), chunk, wide(free))
+        out: Tensor = self.out_proj(self.norm(y.flatten(2), z))
         return out
 
 
@@ -98,4 +93,4 @@ def _recurrent(x: Tensor, delta: Pair, log_decay: Pair, b: Pair, c: Pair) -> Ten
     """Both scans frame by frame, as the equation is written; each pair is the way forward and the way back."""
     forward = ssd_recurrent(x * delta[0].unsqueeze(-1), log_decay[0], b[0], c[0])
     reversed_ = (t.flip(1) for t in (x * delta[1].unsqueeze(-1), log_decay[1], b[1], c[1]))
-    return _shift(forward) + _shift(ssd_recurrent(*reversed_)).flip(1)
+    return late(forward) + late(ssd_recurrent(*reversed_)).flip(1)

@@ -77,7 +77,7 @@ class Mamba(Mixer):
     def mix(self, u: Tensor, mask: Tensor | None, form: str) -> Tensor:
         """Compute the layer; see `Mixer.forward`."""
         x, z = self.in_proj(u).chunk(2, dim=-1)
-        x = wide(F.silu(self.conv(x)))
+        x = wide(self.conv(x, silu=True))
         low, b, c = split(self.x_proj(x), [self.rank, self.d_state, self.d_state])
         delta = F.softplus(wide(F.linear(low, self.dt_proj.weight)) + self.dt_proj.bias)
         delta = zero_masked(delta, mask)  # a zero step neither decays the state nor writes to it

@@ -15,6 +15,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from auricle.nn import native
+from auricle.nn.ssm import gpu
+
 
 def selective_scan_recurrent(x: Tensor, delta: Tensor, A: Tensor, b: Tensor, c: Tensor) -> Tensor:
     """Frame by frame, as the recurrence is written.
@@ -93,6 +96,9 @@ class _ChunkedScan(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, delta: Tensor, A: Tensor, b: Tensor, c: Tensor, chunk: int) -> Tensor:
+        ctx.native = _fits(x, A) and native.usable(x, delta, A, b, c)
+        if ctx.native:
+            return _native_forward(ctx, *(t.contiguous() for t in (x, delta, A.t(), b, c)))
         batch, frames, inner = x.shape
         carry = x.new_zeros(batch, inner, A.shape[1])
         carries, out = [], torch.empty_like(x)
@@ -110,6 +116,8 @@ class _ChunkedScan(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        if ctx.native:
+            return _native_backward(ctx, grads[0].contiguous())
         x, delta, A, b, c, carries = ctx.saved_tensors
         grad, chunk = grads[0].contiguous(), ctx.chunk
         grad_x, grad_delta = torch.empty_like(x), torch.empty_like(delta)
@@ -140,11 +148,41 @@ class _ChunkedScan(torch.autograd.Function):
         return grad_x, grad_delta, grad_A, grad_b, grad_c, None
 
 
+# of the loops in C: frames between the states that are kept, the most states, and parts of the channels
+_SPAN, _MOST, _PARTS = 16, 64, 2
+
+
+def _fits(x: Tensor, A: Tensor) -> bool:
+    return x.shape[2] % 16 == 0 and A.shape[1] <= _MOST
+
+
+def _native_forward(ctx: Any, x: Tensor, delta: Tensor, A: Tensor, b: Tensor, c: Tensor) -> Tensor:
+    y, states = torch.empty_like(x), A.shape[0]
+    kept = x.new_empty(x.shape[0], -(-x.shape[1] // _SPAN), *A.shape)
+    native.call("selective_scan_forward", y, kept, x, delta, A, b, c, *x.shape, states)
+    ctx.save_for_backward(x, delta, A, b, c, kept)
+    return y
+
+
+def _native_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    x, delta, A, b, c, kept = ctx.saved_tensors
+    grad_x, grad_delta = torch.empty_like(x), torch.empty_like(delta)
+    parts = min(_PARTS, x.shape[2] // 16)
+    of_A = A.new_empty(len(x), *A.shape)
+    of_b, of_c = b.new_empty(parts, *b.shape), c.new_empty(parts, *c.shape)
+    given = (grad_x, grad_delta, of_A, of_b, of_c, grad, kept, x, delta, A, b, c)
+    native.call("selective_scan_backward", *given, *x.shape, A.shape[0], parts)
+    return grad_x, grad_delta, of_A.sum(0).t(), of_b.sum(0), of_c.sum(0), None
+
+
 _chunked_scan: Callable[..., Tensor] = _ChunkedScan.apply
 
 
 def selective_scan_chunked(x: Tensor, delta: Tensor, A: Tensor, b: Tensor, c: Tensor, chunk: int = 16) -> Tensor:
     """Parallel prefix scan inside chunks, a loop over chunks, no loop over frames. Memory grows with the chunk only.
+
+    The loops in C, where they run, go frame by frame instead, with the states of sixteen channels in the processor's
+    registers.
 
     Args:
         x: inputs (B, T, E).
@@ -157,9 +195,12 @@ def selective_scan_chunked(x: Tensor, delta: Tensor, A: Tensor, b: Tensor, c: Te
     Returns:
         (B, T, E).
     """
+    y = gpu.selective_scan(x, delta, A, b, c)
+    if y is not None:
+        return y
     frames = x.shape[1]
     chunk = min(chunk, 1 << (frames - 1).bit_length())
     short = -frames % chunk
-    if short:  # a zero time step changes no state
+    if short and not (_fits(x, A) and native.usable(x, delta, A, b, c)):  # a zero time step changes no state
         x, delta, b, c = (F.pad(t, (0, 0, 0, short)) for t in (x, delta, b, c))
     return _chunked_scan(x, delta, A, b, c, chunk)[:, :frames]

@@ -7,8 +7,9 @@ y_i = sum_j M_ij x_j per head, where M is the sum of one or two sides. A side is
 and frames in different chunks meet through a state that decays by exp(total) a chunk (Dao and Gu 2024, arXiv
 2405.21060; Hwang et al. 2024, arXiv 2407.09941). One chunk as long as the clip is the dual form.
 
-Only the inputs, y and the states between chunks are kept for the backward pass; the matrices inside the chunks are
-made again. Work goes through buffers of a few chunks that stay in the processor's cache: on a CPU, memory that is new
+Where the loops in C run (`auricle.nn.native`), they do all of it, a head of a chunk at a time. Otherwise, here: only
+the inputs, y and the states between chunks are kept for the backward pass; the matrices inside the chunks are made
+again. Work goes through buffers of a few chunks that stay in the processor's cache: on a CPU, memory that is new
 costs more than what is computed in it. The exponents' gradients need no matrix: every entry of M is proportional to
 exp(row_log_i), so d row_log_i = sum over the head of y_i dy_i, and likewise d column_log_j = sum of x_j dx_j (of two
 sides only their sum is known so, and one is added up from its entries).
@@ -25,6 +26,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
+
+from auricle.nn.ssm.semiseparable_native import fits, native_product
 
 # exp of less adds nothing; of more, it can only be of an entry outside the triangle, whose score is zero
 _LOW, _HIGH = -80.0, 60.0
@@ -60,8 +63,7 @@ def causal(log_decay: Tensor, delta: Tensor, rows: Tensor, columns: Tensor, chun
         columns: what writes it, b (B, T, N).
         chunk: frames of a chunk.
     """
-    steps = _chunks(log_decay, chunk).double()
-    reached = steps.cumsum(2)
+    reached = _chunks(log_decay, chunk).cumsum(2)
     return Side(rows, columns, reached.flatten(1, 2), _weight(delta) - reached.flatten(1, 2), reached[:, :, -1])
 
 
@@ -69,31 +71,27 @@ def causal_before(log_decay: Tensor, delta: Tensor, rows: Tensor, columns: Tenso
     """Make the side of a scan that is read one frame late, so that frame i sees what was written up to i - 1.
 
     Args:
-        log_decay: log a, (B, T, H), at most 0; T a multiple of the chunk.
-        delta: (B, T, H), at least 0.
-        rows: (B, T, N).
-        columns: (B, T, N).
-        chunk: frames of a chunk.
+        log_decay: as of `causal`.
+        delta: as of `causal`.
+        rows: as of `causal`.
+        columns: as of `causal`.
+        chunk: as of `causal`.
     """
-    steps = _chunks(log_decay, chunk).double()
-    reached = steps.cumsum(2)
-    late = F.pad(rows[:, :-1], (0, 0, 1, 0))
-    return Side(
-        late, columns, (reached - steps).flatten(1, 2), _weight(delta) - reached.flatten(1, 2), reached[:, :, -1]
-    )
+    side = causal(log_decay, delta, rows, columns, chunk)
+    return side._replace(rows=F.pad(rows[:, :-1], (0, 0, 1, 0)), row_log=side.row_log - log_decay)
 
 
 def anticausal_after(log_decay: Tensor, delta: Tensor, rows: Tensor, columns: Tensor, chunk: int) -> Side:
     """Make the mirror of `causal_before`: a scan from the end, and frame i sees what was written down to i + 1.
 
     Args:
-        log_decay: log a, (B, T, H), at most 0; T a multiple of the chunk.
-        delta: (B, T, H), at least 0.
-        rows: (B, T, N).
-        columns: (B, T, N).
-        chunk: frames of a chunk.
+        log_decay: as of `causal`.
+        delta: as of `causal`.
+        rows: as of `causal`.
+        columns: as of `causal`.
+        chunk: as of `causal`.
     """
-    steps = _chunks(log_decay, chunk).double()
+    steps = _chunks(log_decay, chunk)
     reached = steps.flip(2).cumsum(2).flip(2)
     early = F.pad(rows[:, 1:], (0, 0, 0, 1))
     return Side(
@@ -101,8 +99,9 @@ def anticausal_after(log_decay: Tensor, delta: Tensor, rows: Tensor, columns: Te
     )
 
 
-def _chunks(x: Tensor, chunk: int) -> Tensor:
-    return x.reshape(x.shape[0], -1, chunk, *x.shape[2:])
+def _chunks(log_decay: Tensor, chunk: int) -> Tensor:
+    """(B, T, H) -> (B, chunks, Q, H) in float64: differences of long sums must stay exact."""
+    return log_decay.double().reshape(log_decay.shape[0], -1, chunk, log_decay.shape[2])
 
 
 def _weight(delta: Tensor) -> Tensor:
@@ -110,19 +109,21 @@ def _weight(delta: Tensor) -> Tensor:
     return delta.double().clamp_min(1e-38).log()
 
 
-def product(x: Tensor, sides: tuple[Side, ...], chunk: int) -> Tensor:
+def product(x: Tensor, sides: tuple[Side, ...], chunk: int, diagonal: Tensor | None = None) -> Tensor:
     """Multiply: one side is the lower triangle with its diagonal; of two, the first lies below and the second above.
 
     Args:
         x: (B, T, H, P), T a multiple of the chunk.
         sides: one or two.
         chunk: frames of a chunk.
+        diagonal: what is added to the diagonal, (B, T, H); None adds nothing.
 
     Returns:
         (B, T, H, P).
     """
     flat = [tensor for side in sides for tensor in side]
-    return _product(x, chunk, *flat)
+    chosen = native_product if fits(x, flat) else _product
+    return chosen(x, diagonal, chunk, *flat)
 
 
 class _Sizes(NamedTuple):
@@ -222,38 +223,21 @@ def _states(x: Tensor, side: _Local, sizes: _Sizes, backward: bool) -> Tensor:
 
 class _Product(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, chunk: int, *flat: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, diagonal: Tensor | None, chunk: int, *flat: Tensor) -> Tensor:
         batch, frames, heads, width = x.shape
         sizes = _Sizes(batch, frames // chunk, chunk, heads, width)
         xs = x.reshape(sizes.chunks, chunk, heads, width)
         sides = [_local(Side(*flat[start : start + 5]), sizes, x) for start in range(0, len(flat), 5)]
         states = [_states(xs, side, sizes, bool(place)) for place, side in enumerate(sides) if sizes.each > 1]
-        y = torch.empty_like(xs)
-        blocks = list(sizes.blocks(heads * chunk * chunk))
-        most = blocks[0].stop
-        matrices = _Matrices(sides, sizes, most, x)
-        buffers = [x.new_empty(most, heads, chunk, width) for _ in range(2)]
-        carried = x.new_empty(most, chunk, heads * width)
-        for block in blocks:
-            size = block.stop - block.start
-            matrix, scores = matrices.decay(block), matrices.scores(block)
-            matrix.mul_((scores[0] if len(scores) == 1 else scores[0] + scores[1]).unsqueeze(1))
-            by_head, out = (buffer[:size] for buffer in buffers)
-            by_head.copy_(xs[block].transpose(1, 2))
-            torch.bmm(matrix.flatten(0, 1), by_head.flatten(0, 1), out=out.flatten(0, 1))
-            y[block].copy_(out.transpose(1, 2))
-            for side, state in zip(sides, states, strict=False):
-                torch.bmm(side.rows[block], state[block], out=carried[:size])
-                y[block].addcmul_(carried[:size].view_as(y[block]), side.enter[block])
-        y = y.view_as(x)
-        ctx.save_for_backward(x, y, *flat, *states)
+        y = _forward_chunks(xs, sides, states, sizes).view_as(x)
+        ctx.save_for_backward(x, y, diagonal, *flat, *states)
         ctx.sizes, ctx.inputs = sizes, len(flat)
-        return y
+        return y if diagonal is None else torch.addcmul(y, x, diagonal.unsqueeze(-1))
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        x, y, *rest = ctx.saved_tensors
+        x, y, diagonal, *rest = ctx.saved_tensors
         flat, states = rest[: ctx.inputs], rest[ctx.inputs :]
         sizes: _Sizes = ctx.sizes
         sides = [_local(Side(*flat[start : start + 5]), sizes, x) for start in range(0, len(flat), 5)]
@@ -264,24 +248,48 @@ class _Product(torch.autograd.Function):
             _backward_states(dy, side, state, change, sizes, bool(place), len(sides) == 2 and not place)
             for place, (side, state, change) in enumerate(zip(sides, states, changes, strict=False))
         ]
-        dx = _backward_chunks(xs, dy, sides, changes, ahead, sizes)
+        dx = _backward_chunks(xs, dy, sides, changes, sizes)
+        _backward_written(xs, dx, sides, changes, ahead, sizes)
         changes[-1].row_log.add_(_dot(ys, dy))
         if len(changes) == 1:
             changes[0].column_log.add_(_dot(xs, dx))
         else:  # the second side has what the first one leaves of the rows
             changes[1].row_log.sub_(changes[0].row_log)
-        given = [
-            tensor
-            for side, change in zip(range(0, len(flat), 5), changes, strict=True)
-            for tensor in change.as_inputs(flat[side : side + 5])
-        ]
-        return dx.view_as(x), None, *given
+        d_diagonal = None if diagonal is None else torch.linalg.vecdot(xs, dy).view_as(diagonal)
+        if diagonal is not None:
+            dx.addcmul_(dy, diagonal.reshape(*xs.shape[:3], 1))
+        starts = range(0, len(flat), 5)
+        given = (change.as_inputs(flat[start : start + 5]) for start, change in zip(starts, changes, strict=True))
+        return dx.view_as(x), d_diagonal, None, *(tensor for side in given for tensor in side)
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:
     """Sum over a head's width of the product, (M, Q, H, P) twice -> (M, H, Q)."""
     dots: Tensor = torch.linalg.vecdot(a, b)
     return dots.transpose(1, 2)
+
+
+def _forward_chunks(xs: Tensor, sides: list[_Local], states: list[Tensor], sizes: _Sizes) -> Tensor:
+    """Multiply by the matrices inside the chunks, and add what the states carry into them."""
+    heads, chunk, width = sizes.heads, sizes.chunk, sizes.width
+    y = torch.empty_like(xs)
+    blocks = list(sizes.blocks(heads * chunk * chunk))
+    most = blocks[0].stop
+    matrices = _Matrices(sides, sizes, most, xs)
+    buffers = [xs.new_empty(most, heads, chunk, width) for _ in range(2)]
+    carried = xs.new_empty(most, chunk, heads * width)
+    for block in blocks:
+        size = block.stop - block.start
+        matrix, scores = matrices.decay(block), matrices.scores(block)
+        matrix.mul_((scores[0] if len(scores) == 1 else scores[0] + scores[1]).unsqueeze(1))
+        by_head, out = (buffer[:size] for buffer in buffers)
+        by_head.copy_(xs[block].transpose(1, 2))
+        torch.bmm(matrix.flatten(0, 1), by_head.flatten(0, 1), out=out.flatten(0, 1))
+        y[block].copy_(out.transpose(1, 2))
+        for side, state in zip(sides, states, strict=False):
+            torch.bmm(side.rows[block], state[block], out=carried[:size])
+            y[block].addcmul_(carried[:size].view_as(y[block]), side.enter[block])
+    return y
 
 
 class _Change(NamedTuple):
@@ -341,15 +349,8 @@ def _backward_states(
     return inside
 
 
-def _backward_chunks(
-    xs: Tensor,
-    dy: Tensor,
-    sides: list[_Local],
-    changes: list[_Change],
-    ahead: list[Tensor],
-    sizes: _Sizes,
-) -> Tensor:
-    """Go back through the matrices inside the chunks and what they write to the states; gives dx."""
+def _backward_chunks(xs: Tensor, dy: Tensor, sides: list[_Local], changes: list[_Change], sizes: _Sizes) -> Tensor:
+    """Go back through the matrices inside the chunks; gives dx."""
     heads, chunk, width = sizes.heads, sizes.chunk, sizes.width
     dx = torch.empty_like(xs)
     blocks = list(sizes.blocks(heads * chunk * chunk))
@@ -379,6 +380,14 @@ def _backward_chunks(
             mine = matrices.within(place, d_scores)
             change.rows[block].baddbmm_(mine, side.columns[block])
             change.columns[block].baddbmm_(mine.transpose(1, 2), side.rows[block])
+    return dx
+
+
+def _backward_written(
+    xs: Tensor, dx: Tensor, sides: list[_Local], changes: list[_Change], ahead: list[Tensor], sizes: _Sizes
+) -> None:
+    """Go back through what the chunks write to the states; adds to dx and to the sides' gradients."""
+    for block in sizes.blocks(sizes.chunk * sizes.heads * sizes.width):
         for side, change, left in zip(sides, changes, ahead, strict=False):
             written = (xs[block] * side.leave[block]).flatten(2)
             change.columns[block].baddbmm_(written, left[block].transpose(1, 2))
@@ -386,7 +395,6 @@ def _backward_chunks(
             dx[block] += back
             if len(sides) == 2:
                 change.column_log[block] += _dot(xs[block], back)
-    return dx
 
 
 _product: Callable[..., Tensor] = _Product.apply

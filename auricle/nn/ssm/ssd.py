@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
+from auricle.nn.ssm import gpu
 from auricle.nn.ssm.decay import filled
 from auricle.nn.ssm.semiseparable import anticausal_after, causal, causal_before, product
 
@@ -68,8 +70,10 @@ def ssd_chunked(x: Tensor, log_decay: Tensor, b: Tensor, c: Tensor, chunk: int =
     return scan(x, torch.ones_like(log_decay), log_decay, b, c, chunk)
 
 
-def scan(x: Tensor, delta: Tensor, log_decay: Tensor, b: Tensor, c: Tensor, chunk: int) -> Tensor:
-    """S_t = a_t S_{t-1} + delta_t b_t x_t^T;  y_t = S_t^T c_t, in chunks.
+def scan(
+    x: Tensor, delta: Tensor, log_decay: Tensor, b: Tensor, c: Tensor, chunk: int, skip: Tensor | None = None
+) -> Tensor:
+    """S_t = a_t S_{t-1} + delta_t b_t x_t^T;  y_t = S_t^T c_t + skip_t x_t, in chunks.
 
     Args:
         x: inputs (B, T, H, P).
@@ -78,13 +82,23 @@ def scan(x: Tensor, delta: Tensor, log_decay: Tensor, b: Tensor, c: Tensor, chun
         b: input vectors (B, T, N).
         c: output vectors (B, T, N).
         chunk: frames per chunk; all of them for the dual form.
+        skip: (B, T, H), or None for none.
 
     Returns:
         (B, T, H, P).
     """
+    y = gpu.ssd(x, delta, log_decay, b, c)
+    if y is not None:
+        return y if skip is None else torch.addcmul(y, x, skip.unsqueeze(-1))
     chunk, frames = min(chunk, x.shape[1]), x.shape[1]
     x, delta, log_decay, b, c = (filled(t, chunk) for t in (x, delta, log_decay, b, c))
-    return product(x, (causal(log_decay, delta, c, b, chunk),), chunk)[:, :frames]
+    skip = None if skip is None else filled(skip, chunk)
+    return product(x, (causal(log_decay, delta, c, b, chunk),), chunk, skip)[:, :frames]
+
+
+def late(y: Tensor) -> Tensor:
+    """Delay (B, T, H, P) by one frame; the first frame becomes zero."""
+    return F.pad(y[:, :-1], (0, 0, 0, 0, 1, 0))
 
 
 def scan_both_ways(
@@ -94,8 +108,9 @@ def scan_both_ways(
     b: tuple[Tensor, Tensor],
     c: tuple[Tensor, Tensor],
     chunk: int,
+    diagonal: Tensor | None = None,
 ) -> Tensor:
-    """Two scans, one each way, each read one frame late: the quasiseparable matrix of Hydra without its diagonal.
+    """Two scans, one each way, each read one frame late, and a diagonal: the quasiseparable matrix of Hydra.
 
     Args:
         x: inputs (B, T, H, P).
@@ -104,10 +119,17 @@ def scan_both_ways(
         b: input vectors (B, T, N), likewise.
         c: output vectors (B, T, N), likewise.
         chunk: frames per chunk; all of them for the dual form.
+        diagonal: (B, T, H); None for zeros.
 
     Returns:
         (B, T, H, P).
     """
+    ways = list(zip(delta, log_decay, b, c, strict=True))
+    ahead = gpu.ssd(x, *ways[0])
+    back = None if ahead is None else gpu.ssd(x.flip(1), *(t.flip(1) for t in ways[1]))
+    if ahead is not None and back is not None:
+        y = late(ahead) + late(back).flip(1)
+        return y if diagonal is None else torch.addcmul(y, x, diagonal.unsqueeze(-1))
     chunk, frames = min(chunk, x.shape[1]), x.shape[1]
     delta, log_decay, b, c = (
         (filled(forward, chunk), filled(backward, chunk)) for forward, backward in (delta, log_decay, b, c)
@@ -116,4 +138,5 @@ def scan_both_ways(
         causal_before(log_decay[0], delta[0], c[0], b[0], chunk),
         anticausal_after(log_decay[1], delta[1], c[1], b[1], chunk),
     )
-    return product(filled(x, chunk), sides, chunk)[:, :frames]
+    diagonal = None if diagonal is None else filled(diagonal, chunk)
+    return product(filled(x, chunk), sides, chunk, diagonal)[:, :frames]

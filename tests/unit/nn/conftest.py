@@ -11,7 +11,7 @@ from torch import Tensor, nn
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def agree() -> Callable[..., None]:
     """Assert max|a - b| <= tol * max(1, max|b|) for tensors or lists of them."""
 
@@ -35,7 +35,7 @@ def run() -> Callable[..., list[Tensor]]:
     def compute(module: nn.Module, u: Tensor, **options: object) -> list[Tensor]:
         u = u.detach().requires_grad_()
         out = module(u, **options)
-        upstream = torch.randn(out.shape, dtype=out.dtype, generator=torch.Generator().manual_seed(7))
+        upstream = torch.randn(out.shape, generator=torch.Generator().manual_seed(7)).to(out.dtype)
         return [out.detach(), *torch.autograd.grad(out, [u, *module.parameters()], upstream)]
 
     return compute
