@@ -25,6 +25,14 @@ _ACRONYMS = {
     "cllr": "Cllr",
     "min_cllr": "minCllr",
     "leak_eer": "leak EER",
+    "detector_eer": "detector EER",
+    "logo_eer": "EER with one generator left out",
+    "zero_effort_far": "zero-effort FAR",
+    "tandem_zero_effort_far": "tandem zero-effort FAR",
+    "a_dcf": "a-DCF",
+    "min_a_dcf": "min a-DCF",
+    "tandem_a_dcf": "tandem a-DCF",
+    "min_tdcf": "min t-DCF",
 }
 _BASELINES = {"lfcc_gmm": "LFCC+GMM", "metadata": "metadata only", "constant": "constant answer", "chance": "chance"}
 # blocks every address but those inside the page, and every script
@@ -50,6 +58,8 @@ def render(
     players: Sequence[Player] = (),
     notes: Sequence[str] = (),
     config: Mapping[str, Any] | None = None,
+    lead: Sequence[str] = (),
+    figures: Sequence[tuple[str, Sequence[Plot]]] = (),
 ) -> None:
     """Write a report as one HTML file that needs no network, no script and no other file.
 
@@ -67,15 +77,22 @@ def render(
             the page says how many.
         notes: paragraphs of plain text.
         config: the resolved config, folded.
+        lead: what came out, in plain sentences; stands above the tables.
+        figures: further finished plots under headings of their own.
 
     Raises:
         DataError: scores of a plot are empty or not finite, or training rows hold nothing to draw.
         AudioError: a player's waveform cannot be played.
     """
-    parts = [_top(report), _headline(report, headline), _leak_checks(report), _others(report, headline)]
+    parts = [_top(report)]
+    if lead:
+        parts.append(_section("In plain words", f"<ul>{''.join(f'<li>{escape(text)}</li>' for text in lead)}</ul>"))
+    parts += [_headline(report, headline), _leak_checks(report), _others(report, headline)]
     if report.warnings or notes:
         items = "".join(f"<li>{escape(text)}</li>" for text in (*report.warnings, *notes))
         parts.append(_section("Read with the numbers", f"<ul>{items}</ul>"))
+    for title, drawn in figures:
+        parts.append(_section(title, "".join(_image(plot, limit=True) for plot in drawn)))
     if curves:
         parts.append(_section("Detection error trade-off", _image(det_curve(curves), limit=True)))
     if histograms:

@@ -277,3 +277,61 @@ def _draw_series(axes: Axes, rows: Sequence[Mapping[str, Any]], key: str, colour
     else:
         axes.plot(steps, values, color=colour, marker="o" if values.size < 60 else None, markersize=3.5, label=name)
     return f"{key} from {values[0]:.3g} to {values[-1]:.3g} over {steps[-1]:.0f} steps, lowest {values.min():.3g}"
+
+
+@dataclass(frozen=True)
+class ScoreClasses:
+    """Scores of several classes on one axis, such as own users, strangers and attacks.
+
+    Attributes:
+        title: heading of the plot.
+        scores: name of a class -> its scores; drawn in this order.
+        thresholds: label of a line -> where it stands.
+        axis: what the scores are.
+    """
+
+    title: str
+    scores: Mapping[str, npt.ArrayLike]
+    thresholds: Mapping[str, float]
+    axis: str = "score"
+
+
+def class_histogram(classes: ScoreClasses, bins: int = 50) -> Plot:
+    """Draw the score distributions of several classes, each summing to 100 %, with threshold lines.
+
+    Args:
+        classes: what to draw, at least one class.
+        bins: number of bars.
+
+    Raises:
+        DataError: no class, or scores that are empty or not finite.
+    """
+    if not classes.scores:
+        raise DataError("a plot of score distributions needs at least one class")
+    values = {name: check_scores(scores, name) for name, scores in classes.scores.items()}
+    ends = [float(end) for scores in values.values() for end in np.quantile(scores, (0.001, 0.999))]
+    ends += list(classes.thresholds.values())
+    margin = 0.02 * (max(ends) - min(ends)) or 0.5
+    edges = np.linspace(min(ends) - margin, max(ends) + margin, bins + 1)
+    said = []
+    with _figure(6.4, 3.6) as figure:
+        axes = figure.subplots()
+        for index, (name, scores) in enumerate(values.items()):
+            counts, _ = np.histogram(np.clip(scores, edges[0], edges[-1]), edges)
+            colour, line = COLOURS[index % len(COLOURS)], _LINES[index // len(COLOURS) % len(_LINES)]
+            shares = 100 * counts / scores.size
+            axes.stairs(shares, edges, fill=True, alpha=0.15, color=colour)
+            label = f"{_legend_label(name)} ({scores.size})"
+            axes.stairs(shares, edges, color=colour, linewidth=1.6, linestyle=line, label=label)
+            passes = ", ".join(
+                f"{100 * float(np.mean(scores >= at)):.1f} % at {text}" for text, at in classes.thresholds.items()
+            )
+            said.append(
+                f"{name}, {scores.size} scores, mean {scores.mean():.3g}" + (f", passing {passes}" if passes else "")
+            )
+        for index, (text, at) in enumerate(classes.thresholds.items()):
+            axes.axvline(at, color=THRESHOLD, linestyle=_LINES[(index + 1) % len(_LINES)], linewidth=1.2, label=text)
+        axes.set(xlim=(edges[0], edges[-1]), xlabel=classes.axis, ylabel="trials of the class (%)")
+        axes.set_title(_legend_label(classes.title))
+        figure.legend(loc="outside lower center", ncols=3)
+        return Plot(_svg(figure), f"{classes.title}: " + "; ".join(said), 614)

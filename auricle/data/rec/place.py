@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
+from auricle.core.cache import cache_folder
 from auricle.core.errors import DataError
 
 
 def cache() -> Path:
-    """Give the cache folder: ``$AURICLE_CACHE``, else ``$XDG_CACHE_HOME/auricle``, else ``~/.cache/auricle``.
+    """Give the cache folder, checked.
 
     Raises:
         DataError: it lies inside Auricle's own source tree, where it could be committed.
     """
-    own, shared = os.environ.get("AURICLE_CACHE"), os.environ.get("XDG_CACHE_HOME")
-    found = Path(own).expanduser() if own else Path(shared).expanduser() / "auricle" if shared else None
-    place = (found or Path.home() / ".cache" / "auricle").resolve()
+    place = cache_folder()
     sources = Path(__file__).resolve().parents[2]
     tree = sources.parent if (sources.parent / "pyproject.toml").exists() else sources
     if place.is_relative_to(tree):

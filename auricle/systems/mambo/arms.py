@@ -18,9 +18,9 @@ from auricle.core.errors import DataError
 from auricle.core.files import read_json, write_json
 from auricle.core.run import open_run
 from auricle.data import fields
+from auricle.data.clips import Clips, load_clips
 from auricle.metrics.detection import eer
 from auricle.systems.mambo import data
-from auricle.systems.mambo.clips import Clips, load_clips
 from auricle.systems.mambo.config import DataConfig, EvalConfig, MamboConfig, ModelConfig, laptop
 from auricle.systems.mambo.controls import localisation
 from auricle.systems.mambo.model import build

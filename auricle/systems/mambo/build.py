@@ -13,9 +13,8 @@ from auricle.audio.resample import resample
 from auricle.core.errors import AudioError
 from auricle.core.files import read_json, write_json
 from auricle.core.seed import rng as make_rng
-from auricle.data import corpora, embedded, fields
+from auricle.data import corpora, embedded, equalise, fields
 from auricle.data.spoof import synthesize
-from auricle.systems.mambo import chain
 from auricle.systems.mambo.config import DataConfig
 
 TARGET_S = 3.0  # of the other voice; enough for its mean pitch and spectral envelope
@@ -66,12 +65,12 @@ def build(task: Utterance, cfg: DataConfig, folder: str) -> Built:
     clip = corpora.corpus(cfg.source).clip(task.clip)
     built = Built()
     draws = make_rng(cfg.seed, task.clip)
-    before, after = (chain.draw_channel(cfg.channels, draws) for _ in range(2))
+    before, after = (equalise.draw_channel(cfg.channels, draws) for _ in range(2))
     native = clip.read()
     try:
         # Recoded before synthesis, so that the codec noise a vocoder erases is not what marks real speech.
-        source = chain.through(before, resample(native.mono(), native.rate_hz, cfg.rate_hz), cfg.rate_hz, draws)
-        source = chain.excerpt(source, cfg.rate_hz, cfg.max_clip_s, draws)
+        source = equalise.through(before, resample(native.mono(), native.rate_hz, cfg.rate_hz), cfg.rate_hz, draws)
+        source = equalise.excerpt(source, cfg.rate_hz, cfg.max_clip_s, draws)
     except AudioError as error:
         built.skipped.append(f"{task.clip}: {error}")
         return built
@@ -117,8 +116,8 @@ class _Maker:
 
         def make() -> tuple[np.ndarray, int, str]:
             draws = make_rng(self.cfg.seed, self.task.clip, name)
-            channel = chain.draw_channel(names, draws)
-            return chain.through(channel, source, self.cfg.rate_hz, draws), self.cfg.rate_hz, channel
+            channel = equalise.draw_channel(names, draws)
+            return equalise.through(channel, source, self.cfg.rate_hz, draws), self.cfg.rate_hz, channel
 
         return make
 
@@ -130,7 +129,7 @@ class _Maker:
         if row_path.exists():
             return dict(read_json(row_path))
         made, rate_hz, generator = make()
-        wave = chain.equalise(
+        wave = equalise.equalise(
             made,
             rate_hz,
             out_hz=self.cfg.rate_hz,

@@ -12,9 +12,10 @@ from auricle.core.report import MetricRow
 from auricle.core.run import RunFolder
 from auricle.core.seed import derive, rng
 from auricle.data import corpora, fields
+from auricle.data.clips import Clips, load_clips
 from auricle.metrics.detection import eer
 from auricle.systems.mambo import data
-from auricle.systems.mambo.clips import Clips, load_clips, splice
+from auricle.systems.mambo.clips import splice
 from auricle.systems.mambo.config import MamboConfig
 from auricle.systems.mambo.network import HOP_S
 from auricle.systems.mambo.scoring import score_clips, score_windows

@@ -19,10 +19,10 @@ from auricle.core.files import digest
 from auricle.core.run import RunFolder
 from auricle.core.seed import rng
 from auricle.data import corpora, embedded, fields, manifest
+from auricle.data.splits import drop_shared_texts, split_groups
 from auricle.data.spoof import FAMILIES
 from auricle.systems.mambo.build import CONTROLS, Built, Utterance, build
 from auricle.systems.mambo.config import DataConfig, MamboConfig
-from auricle.systems.mambo.splits import drop_shared_texts, split_groups
 
 if TYPE_CHECKING:
     from lhotse import CutSet
@@ -192,11 +192,7 @@ def _from_manifest(cfg: DataConfig) -> tuple[dict[str, list[Any]], dict[str, Any
             "make one with auricle manifest"
         )
     cuts = list(manifest.read(path))
-    unlabelled = [cut.id for cut in cuts if (cut.custom or {}).get(fields.LABEL) not in ("bonafide", "spoof")]
-    if unlabelled:
-        raise DataError(
-            f"{path}: {len(unlabelled)} clip(s) without a label, such as {unlabelled[0]}; labels: bonafide, spoof"
-        )
+    need_labels(cuts, path)
     own = {cut.custom.get(fields.SPLIT) for cut in cuts}
     how = "by its split column"
     if not own <= set(fields.SPLITS):

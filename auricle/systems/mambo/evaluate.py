@@ -13,14 +13,15 @@ from auricle.core.report import MetricRow, Report, pool
 from auricle.core.run import RunFolder, environment
 from auricle.core.seed import derive
 from auricle.data import corpora, fields, manifest
+from auricle.data.clips import Clips, load_clips
 from auricle.metrics import scores as score_files
 from auricle.metrics.bootstrap import PairedScores, bootstrap, paired_bootstrap, paired_bootstrap_runs
 from auricle.metrics.detection import act_dcf, auc, balanced_accuracy, cllr, eer, min_dcf
-from auricle.systems.mambo import baselines, controls, data, page
-from auricle.systems.mambo.clips import Clips, load_clips
+from auricle.systems.mambo import controls, data, page
 from auricle.systems.mambo.config import MamboConfig
 from auricle.systems.mambo.infer import LAPTOP, Detector, load
 from auricle.systems.mambo.scoring import score_clips
+from auricle.train import baselines
 
 FEWEST_SPEAKERS = 4  # for an interval over speakers
 TOY = "a laptop model on a small corpus: it shows that the method works, not how well"

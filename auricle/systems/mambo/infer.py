@@ -18,8 +18,8 @@ from auricle.audio.resample import resample
 from auricle.core.config import parse
 from auricle.core.errors import AudioError, CheckpointError, DataError
 from auricle.core.run import RunFolder
+from auricle.data.clips import windows
 from auricle.metrics.calibration import Calibration
-from auricle.systems.mambo.clips import windows
 from auricle.systems.mambo.config import MamboConfig
 from auricle.systems.mambo.domain import Domain
 from auricle.systems.mambo.network import Network

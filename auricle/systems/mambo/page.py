@@ -8,10 +8,10 @@ from auricle.core.files import read_jsonl
 from auricle.core.report import Report
 from auricle.core.run import RunFolder
 from auricle.data import fields
+from auricle.data.clips import Clips
 from auricle.report.html import render
 from auricle.report.players import Player, hardest_errors
 from auricle.report.plots import Curve, Histogram
-from auricle.systems.mambo.clips import Clips
 from auricle.systems.mambo.config import MamboConfig
 from auricle.systems.mambo.infer import Detector
 

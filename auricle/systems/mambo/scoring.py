@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from auricle.systems.mambo.clips import Clips, batched, windows
+from auricle.data.clips import Clips, batched, windows
 from auricle.systems.mambo.domain import describe_many
 from auricle.systems.mambo.model import score
 

@@ -16,10 +16,11 @@ from auricle.audio.resample import resample
 from auricle.core.run import RunFolder, is_main_process
 from auricle.core.seed import derive, rng
 from auricle.data import embedded
+from auricle.data.clips import Clips, batched, load_clips, windows
 from auricle.metrics.calibration import calibrate
 from auricle.metrics.detection import eer
 from auricle.systems.mambo import data
-from auricle.systems.mambo.clips import Batch, Clips, PairedBatches, batched, distorted_clips, load_clips, windows
+from auricle.systems.mambo.clips import Batch, PairedBatches, distorted_clips
 from auricle.systems.mambo.config import MamboConfig, TrainConfig
 from auricle.systems.mambo.domain import Domain, describe, fit_domain
 from auricle.systems.mambo.infer import FINAL

@@ -5,7 +5,7 @@ from numpy.testing import assert_array_equal
 from auricle.audio.level import bandwidth_hz, rms_db
 from auricle.core.errors import AudioError
 from auricle.core.seed import rng
-from auricle.systems.mambo import chain
+from auricle.data import equalise
 from auricle.systems.mambo.build import Utterance, build
 from auricle.systems.mambo.config import DataConfig
 from auricle.systems.mambo.data import plan
@@ -18,18 +18,18 @@ def noise(seconds, rate=16000):
 
 
 def test_everything_leaves_with_one_band_level_and_no_offset():
-    out = chain.equalise(noise(2.0, 44100) + 0.2, 44100, rng=rng(0), **SETTINGS)
+    out = equalise.equalise(noise(2.0, 44100) + 0.2, 44100, rng=rng(0), **SETTINGS)
     assert bandwidth_hz(out, 16000, below_db=40) < 4300
     assert -30.5 < rms_db(out) < -21.5
     assert abs(out.mean()) < 1e-3
 
 
 def test_it_is_cut_to_the_longest():
-    assert len(chain.equalise(noise(9.0), 16000, rng=rng(0), **SETTINGS)) == 48000
+    assert len(equalise.equalise(noise(9.0), 16000, rng=rng(0), **SETTINGS)) == 48000
 
 
 def test_the_same_draws_give_the_same_clip():
-    first, second = (chain.equalise(noise(2.0), 16000, rng=rng(5), **SETTINGS) for _ in range(2))
+    first, second = (equalise.equalise(noise(2.0), 16000, rng=rng(5), **SETTINGS) for _ in range(2))
     assert_array_equal(first, second)
 
 
@@ -37,12 +37,12 @@ def test_too_little_sound_is_refused():
     wave = np.zeros(32000, np.float32)
     wave[1000:3000] = noise(0.125)
     with pytest.raises(AudioError, match=r"0\.5 s are needed"):
-        chain.equalise(wave, 16000, rng=rng(0), **SETTINGS)
+        equalise.equalise(wave, 16000, rng=rng(0), **SETTINGS)
 
 
 def test_unknown_channels_are_refused():
     with pytest.raises(Exception, match="carrier-pigeon"):
-        chain.through("carrier-pigeon", noise(1.0), 16000, rng(0))
+        equalise.through("carrier-pigeon", noise(1.0), 16000, rng(0))
 
 
 def test_building_again_makes_the_same_files_and_skips_what_is_there(tmp_path):

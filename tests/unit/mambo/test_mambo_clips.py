@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from auricle.core.errors import DataError
-from auricle.systems.mambo.clips import Clips, PairedBatches, distorted_clips, splice, windows
+from auricle.data.clips import Clips, windows
+from auricle.systems.mambo.clips import PairedBatches, distorted_clips, splice
 
 
 def clips(labels, pairs, seconds=1.0, rate=1000):

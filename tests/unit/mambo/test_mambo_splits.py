@@ -6,10 +6,10 @@ from hypothesis import strategies as st
 
 from auricle.core.errors import ConfigError, DataError
 from auricle.data import embedded
+from auricle.data.splits import drop_shared_texts, split_groups
 from auricle.data.spoof import FAMILIES
 from auricle.systems.mambo import data
 from auricle.systems.mambo.config import DataConfig, laptop
-from auricle.systems.mambo.splits import drop_shared_texts, split_groups
 
 
 @given(st.integers(0, 1000), st.integers(3, 30), st.integers(0, 6))

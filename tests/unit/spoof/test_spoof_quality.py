@@ -44,6 +44,14 @@ def test_conversion_moves_pitch_and_colour_towards_the_target(variant, voice, ot
     assert np.abs(colour - wanted).mean() < 0.7 * np.abs(before - wanted).mean()
 
 
+@pytest.mark.parametrize("variant", ["k1", "k4"])
+def test_neighbour_speaks_with_the_envelopes_of_the_target(variant, voice, other_voice, measure):
+    converted = spoof("neighbour", voice, variant, target=other_voice)
+    assert measure.median_f0(converted, 16000) == pytest.approx(measure.median_f0(other_voice, 16000), rel=0.04)
+    colour, before, wanted = (measure.mean_log_spectrum(wave) for wave in (converted, voice, other_voice))
+    assert np.abs(colour - wanted).mean() < 0.7 * np.abs(before - wanted).mean()
+
+
 @pytest.mark.parametrize(("variant", "bound"), [("mel80", 0.5), ("mel128", 0.35)])
 def test_griffin_lim_is_close_in_log_mel(variant, bound, voice, measure):
     rebuilt = spoof("griffin_lim", voice, variant)

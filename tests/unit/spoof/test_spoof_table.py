@@ -16,7 +16,7 @@ from auricle.data.spoof import FAMILIES, synthesize
 FREE = [name for name, family in FAMILIES.items() if family.extra is None and family.kind != "tts"]
 GPL = [name for name, family in FAMILIES.items() if family.extra == "gpl"]
 # What works on pitch cannot make anything of a clip without one.
-NEED_VOICE = {"world_conversion", "psola"}
+NEED_VOICE = {"world_conversion", "neighbour", "psola"}
 # A change of speed is the one thing that changes the length.
 LENGTH = {"stretch-0.90": 0.9, "stretch-1.10": 1.1}
 TEXT = "Please enter your password, followed by the pound key."

@@ -12,7 +12,7 @@ from auricle.audio.files import read_mono
 from auricle.audio.level import bandwidth_hz, peak_db, rms_db, trim_silence
 from auricle.audio.spectral import LFCC
 from auricle.core.seed import derive
-from auricle.systems.mambo.clips import Clips
+from auricle.data.clips import Clips
 
 COMPONENTS = 32
 FRAMES = 20_000  # of each class; more changes little
@@ -78,11 +78,12 @@ def metadata(train: Clips, tests: Sequence[Clips], seed: int) -> list[np.ndarray
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     model = HistGradientBoostingClassifier(max_iter=100, random_state=seed, class_weight="balanced")
-    model.fit(_numbers(train), train.labels)
-    return [np.asarray(model.decision_function(_numbers(clips))) for clips in tests]
+    model.fit(numbers(train), train.labels)
+    return [np.asarray(model.decision_function(numbers(clips))) for clips in tests]
 
 
-def _numbers(clips: Clips) -> np.ndarray:
+def numbers(clips: Clips) -> np.ndarray:
+    """Give the ten plain numbers (`METADATA`) of each clip's file, (N, 10)."""
     return np.array([_describe(*read_mono(path)[:2]) for path in clips.values("path")])
 
 

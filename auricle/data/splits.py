@@ -11,12 +11,13 @@ from auricle.core.seed import rng
 SHARES = {"test": 0.3, "dev": 0.12}  # of the voices of each source; the rest trains
 
 
-def split_groups(sources: Mapping[str, str], split: int) -> dict[str, str]:
+def split_groups(sources: Mapping[str, str], split: int, shares: Mapping[str, float] = SHARES) -> dict[str, str]:
     """Assign speaker groups to train, dev and test, each kind of source spread over all three.
 
     Args:
         sources: kind of source of each speaker group (its package).
         split: number of the draw.
+        shares: of the groups of each source that go to ``test`` and ``dev``.
 
     Returns:
         ``train``, ``dev`` or ``test`` for each group.
@@ -38,8 +39,8 @@ def split_groups(sources: Mapping[str, str], split: int) -> dict[str, str]:
     assigned: dict[str, str] = {}
     for stratum in [*strata, *([small] if small else [])]:
         order = [stratum[i] for i in draws.permutation(len(stratum))]
-        tests = max(1, round(SHARES["test"] * len(order)))
-        devs = max(1, round(SHARES["dev"] * len(order))) if len(order) > 2 else 0
+        tests = max(1, round(shares["test"] * len(order)))
+        devs = max(1, round(shares["dev"] * len(order))) if len(order) > 2 else 0
         for place, group in enumerate(order):
             assigned[group] = "test" if place < tests else "dev" if place < tests + devs else "train"
     return assigned
