@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from auricle.cli import claims, data, doctor, evaluate, infer, look, manifest, report, run, stages
+from auricle.cli import claims, data, doctor, evaluate, infer, look, manifest, models, report, run, stages
 from auricle.core.errors import AuricleError, CheckpointError, ConfigError, DataError, MissingExtra
 
 app = typer.Typer(
@@ -30,6 +30,7 @@ app.command("config")(look.config)
 app.command("doctor")(doctor.doctor)
 app.add_typer(data.app, name="data")
 app.command("manifest")(manifest.manifest)
+app.add_typer(models.app, name="models")
 app.command("claims")(claims.claims)
 app.command("report")(report.report)
 

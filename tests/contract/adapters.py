@@ -67,4 +67,31 @@ def _mambo() -> Adapter:
     )
 
 
-ADAPTERS: dict[str, Callable[[], Adapter]] = {"mambo": _mambo}
+def _voice_auth() -> Adapter:
+    from auricle.systems.voice_auth.batches import Batch
+    from auricle.systems.voice_auth.config import paper, smoke
+    from auricle.systems.voice_auth.network import Network
+    from auricle.systems.voice_auth.train import Step, new_network
+
+    def noise(seconds: float, seed: int) -> Tensor:
+        return 0.1 * torch.randn(round(seconds * 16000), generator=torch.Generator().manual_seed(seed))
+
+    def batch(cfg: Any) -> Batch:
+        return Batch(torch.stack([noise(1.0, seed) for seed in range(4)]), torch.tensor([1, 0, 1, 0]))
+
+    def forward(model: nn.Module, waves: Tensor, lengths: Tensor) -> Tensor:
+        logits: Tensor = model(waves, lengths)
+        return logits[:, 1] - logits[:, 0]
+
+    return Adapter(
+        config=smoke,
+        build=new_network,
+        inputs=lambda count: [noise(0.5 + 0.23 * item, item) for item in range(count)],
+        batch=batch,
+        step=lambda cfg, model, items: Step(cfg.train)(model, items),
+        forward=forward,
+        meta=lambda: Network(paper()),
+    )
+
+
+ADAPTERS: dict[str, Callable[[], Adapter]] = {"mambo": _mambo, "voice_auth": _voice_auth}

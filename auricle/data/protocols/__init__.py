@@ -5,6 +5,7 @@ where the files are ragged (spaces, tabs, line ends, columns that may lack) and 
 complaint has the file, the line and what was expected.
 """
 
+from auricle.data.protocols.aishell3 import Transcript, read_aishell3, read_aishell3_texts
 from auricle.data.protocols.asv_scores import (
     AsvScores,
     AsvTrial,
@@ -19,28 +20,36 @@ from auricle.data.protocols.asvspoof2021 import (
     read_asvspoof2021_la,
     read_asvspoof2021_trials,
 )
+from auricle.data.protocols.attack_trials import AttackTrial, audit_files, read_attack_trials
 from auricle.data.protocols.counts import CheckRow, CheckTable, check
 from auricle.data.protocols.cuts import Manifest, audio_path, missing_audio, to_manifest
 from auricle.data.protocols.dfadd import read_dfadd
 from auricle.data.protocols.in_the_wild import read_in_the_wild
 from auricle.data.protocols.row import ProtocolRow
 from auricle.data.protocols.table import PROTOCOLS, Protocol, protocol, read
+from auricle.data.protocols.voxceleb import PairTrial, read_voxceleb
 
 __all__ = [
     "PROTOCOLS",
     "AsvScores",
     "AsvTrial",
+    "AttackTrial",
     "CheckRow",
     "CheckTable",
     "Manifest",
+    "PairTrial",
     "Protocol",
     "ProtocolRow",
+    "Transcript",
     "audio_path",
+    "audit_files",
     "by_kind",
     "check",
     "missing_audio",
     "protocol",
     "read",
+    "read_aishell3",
+    "read_aishell3_texts",
     "read_asv_scores_2019",
     "read_asv_scores_2021",
     "read_asvspoof5",
@@ -48,7 +57,9 @@ __all__ = [
     "read_asvspoof2021_df",
     "read_asvspoof2021_la",
     "read_asvspoof2021_trials",
+    "read_attack_trials",
     "read_dfadd",
     "read_in_the_wild",
+    "read_voxceleb",
     "to_manifest",
 ]  # fmt: skip

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from auricle.core.errors import ConfigError
-from auricle.data.protocols import asvspoof5, asvspoof2019, asvspoof2021, dfadd, in_the_wild
+from auricle.data.protocols import aishell3, asvspoof5, asvspoof2019, asvspoof2021, dfadd, in_the_wild
 from auricle.data.protocols.row import ProtocolRow
 
 
@@ -88,6 +88,14 @@ PROTOCOLS: dict[str, Protocol] = {
             dfadd.SIZES,
             "counts of the released test lists",
             dfadd.ATTACKS,
+        ),
+        Protocol(
+            aishell3.CORPUS,
+            "AISHELL-3",
+            aishell3.read_aishell3,
+            "content.txt of a split, or the folder with train and test",
+            aishell3.SIZES,
+            "Shi et al., arXiv 2010.11567",
         ),
     )
 }

@@ -23,7 +23,7 @@ def test_list_shows_all_fourteen(auricle):
     shown = auricle("list").stdout
     assert "mambo" in shown
     assert "m2former" in shown
-    assert shown.count("planned") == 13
+    assert shown.count("planned") == 12
 
 
 def test_config_prints_json_with_settings_applied(auricle):

@@ -1,0 +1,80 @@
+"""Embeddings of a run's clips: made once with the verifier, kept in the run's cache, gone on with after a kill."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from auricle.backbones.speaker import Verifier, load_verifier
+from auricle.core.errors import DataError
+from auricle.core.files import atomic_path, digest
+from auricle.core.run import RunFolder
+from auricle.data.clips import Clips
+from auricle.systems.voice_auth.config import VoiceAuthConfig
+
+PART = 256  # clips between two writes
+
+
+class Embedder:
+    """The verifier of a run, and what it made before.
+
+    Args:
+        cfg: names the verifier, and the data that the clips' ids belong to.
+        run: whose cache is used.
+        verifier: to use instead of the one that the config names.
+    """
+
+    def __init__(self, cfg: VoiceAuthConfig, run: RunFolder, verifier: Verifier | None = None) -> None:
+        self.cfg = cfg
+        self._verifier = verifier
+        made_of = {"data": cfg.data.model_dump(mode="json", exclude={"workers"}), "verifier": cfg.verifier.spec}
+        self.file = run.cache / f"embeddings-{digest(made_of)}.npz"
+        self._known: dict[str, np.ndarray] = _read(self.file) if self.file.exists() else {}
+
+    @property
+    def verifier(self) -> Verifier:
+        """The verifier, loaded when it is first needed.
+
+        Raises:
+            ConfigError: no such verifier.
+            MissingExtra: its weights are not installed.
+        """
+        if self._verifier is None:
+            self._verifier = load_verifier(self.cfg.verifier.spec)
+        return self._verifier
+
+    def of(self, clips: Clips) -> np.ndarray:
+        """Give the embeddings of clips, (N, D), by id; what is not known is made and kept."""
+        names = clips.values("id")
+        missing = [index for index, name in enumerate(names) if name not in self._known]
+        for start in range(0, len(missing), PART):
+            part = missing[start : start + PART]
+            made = self.embed([clips.wave(index) for index in part], clips.rate_hz)
+            self._known.update(zip(names[part], made, strict=True))
+            self._write()
+        return np.stack([self._known[name] for name in names])
+
+    def embed(self, waves: Sequence[np.ndarray], rate_hz: int) -> np.ndarray:
+        """Embed waveforms that are not kept, (N, D)."""
+        size = self.cfg.verifier.batch
+        parts = [
+            self.verifier.embed(waves[start : start + size], [rate_hz] * len(waves[start : start + size]))
+            for start in range(0, len(waves), size)
+        ]
+        return np.concatenate(parts)
+
+    def _write(self) -> None:
+        names = np.array(list(self._known))
+        with atomic_path(self.file) as temporary, open(temporary, "wb") as out:
+            np.savez(out, names=names, embeddings=np.stack(list(self._known.values())))
+
+
+def _read(file: Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(file, allow_pickle=False) as held:
+            return dict(zip(held["names"].tolist(), held["embeddings"], strict=True))
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise DataError(f"{file} is damaged ({error}); delete it, and the embeddings are made again") from None

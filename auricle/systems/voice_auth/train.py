@@ -1,0 +1,183 @@
+"""`train`: the detector, then what a login needs: enrolled voices and both thresholds. It reads top to bottom."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from auricle.core.run import RunFolder, is_main_process
+from auricle.core.seed import derive
+from auricle.data import fields
+from auricle.data.clips import Clips
+from auricle.metrics.calibration import calibrate
+from auricle.metrics.detection import eer
+from auricle.metrics.verification import OperatingPoint, threshold_at_far
+from auricle.systems.voice_auth import data
+from auricle.systems.voice_auth.batches import Batch, Items, PairedBatches, keep
+from auricle.systems.voice_auth.config import DetectorConfig, TrainConfig, VoiceAuthConfig
+from auricle.systems.voice_auth.detectors import Own, clip_scores, file_scores, handed_in
+from auricle.systems.voice_auth.embeddings import Embedder
+from auricle.systems.voice_auth.network import Network, score_items
+from auricle.systems.voice_auth.trials import make_trials, models
+from auricle.train.checkpoint import load_model, save_model
+from auricle.train.loop import FitResult, fit
+from auricle.train.seed import seed_everything
+
+FINAL = "final"
+
+
+def train(cfg: VoiceAuthConfig, run: RunFolder) -> Path:
+    """Train the detector of a run, or take the one it was given, and enrol every voice.
+
+    Args:
+        cfg: the run's config.
+        run: a run folder with prepared manifests.
+
+    Returns:
+        The folder of the final checkpoint: network, calibration on dev, enrolled voices, the verifier's thresholds.
+
+    Raises:
+        DataError: nothing was prepared, or clips cannot be read.
+        ConfigError: no such verifier or detector.
+    """
+    clips = data.load(cfg, run)
+    dev = clips.where(of_split(clips, "dev"))
+    network = new_network(cfg)
+    if cfg.detector.run is None and cfg.detector.scores is None:
+        kept = keep(clips.where(of_split(clips, "train")), network, cfg.train, derive(cfg.seed, "augment"))
+        result = fit_detector(cfg, network, kept, keep(dev, network, cfg.train, derive(cfg.seed, "dev")), run.path)
+        if not is_main_process():
+            return run.checkpoints / FINAL
+        load_model(result.last, network)  # dev is two voices: enough for a threshold, not to pick a checkpoint by
+    dev_scores = scores_of(cfg, network, dev)
+    embedder = Embedder(cfg, run)
+    meta = {
+        "calibration": calibrate(dev_scores, dev.labels).to_dict(),
+        **login(cfg, clips, embedder),
+    }
+    return save_model(run.checkpoints / FINAL, network, meta)
+
+
+def of_split(clips: Clips, *names: str) -> np.ndarray:
+    """Say which clips belong to voices of some splits, booleans (N,)."""
+    return np.isin(clips.values(fields.SPLIT), names)
+
+
+def scores_of(cfg: VoiceAuthConfig, network: Network, clips: Clips) -> np.ndarray:
+    """Score clips with the detector that the config names, (N,)."""
+    if cfg.detector.scores is not None:
+        return file_scores(cfg.detector.scores, clips)
+    if cfg.detector.run is not None:
+        return clip_scores(handed_in(cfg.detector.run), clips)
+    return clip_scores(Own(network, cfg.data.rate_hz, cfg.eval.batch), clips)
+
+
+def login(cfg: VoiceAuthConfig, clips: Clips, embedder: Embedder) -> dict[str, Any]:
+    """Enrol all voices, and set the thresholds on the zero-effort trials of voices that the test does not have."""
+    embeddings = embedder.of(clips)
+    enrolled = models(clips, embeddings)
+    return {
+        "verifier": cfg.verifier.spec,
+        "enrolled": {name: [round(float(x), 6) for x in model.vector] for name, model in enrolled.items()},
+        "points": [point._asdict() for point in dev_points(cfg, clips, embeddings)],
+    }
+
+
+def dev_points(cfg: VoiceAuthConfig, clips: Clips, embeddings: np.ndarray) -> list[OperatingPoint]:
+    """Set the verifier's thresholds on train and dev voices."""
+    chosen = of_split(clips, "train", "dev")
+    own = clips.where(chosen)
+    trials = make_trials(own, embeddings[chosen], models(own, embeddings[chosen]))
+    return [threshold_at_far(trials.score[trials.kind == "zero_effort"], far) for far in cfg.eval.fars]
+
+
+def new_network(cfg: VoiceAuthConfig) -> Network:
+    """Build the detector with the weights that the run's seed gives."""
+    seed_everything(derive(cfg.seed, "weights"))
+    return Network(cfg)
+
+
+def with_detector(cfg: VoiceAuthConfig, **changes: Any) -> VoiceAuthConfig:
+    """Give the config of a control detector."""
+    own: DetectorConfig = cfg.detector.model_copy(update={"run": None, "scores": None, **changes})
+    return cfg.model_copy(update={"detector": own})
+
+
+def fit_detector(
+    cfg: VoiceAuthConfig,
+    network: Network,
+    train_items: Items,
+    dev: Items,
+    folder: Path,
+    *,
+    steps: int | None = None,
+    progress: bool = True,
+) -> FitResult:
+    """Train one detector on kept features; the controls come through here too.
+
+    Args:
+        cfg: model and recipe.
+        network: fresh.
+        train_items: training clips.
+        dev: clips that decide which checkpoint is kept.
+        folder: where checkpoints and metrics go.
+        steps: other than the config's, for controls.
+        progress: show a bar.
+    """
+    recipe = cfg.train
+    count = steps or recipe.max_steps
+    network.fit_scale([copy for copies in train_items.items for copy in copies])
+    batches = PairedBatches(
+        train_items, steps=network.steps, batch=recipe.batch, seed=derive(cfg.seed, "batches")
+    )  # fmt: skip
+    return fit(
+        network,
+        Step(recipe),
+        batches,
+        folder=folder,
+        max_steps=count,
+        lr=recipe.lr,
+        seed=cfg.seed,
+        weight_decay=recipe.weight_decay,
+        evaluate=dev_metrics(dev, cfg.eval.batch),
+        eval_every=min(recipe.eval_every, count),
+        monitor="dev_loss",
+        keep_best=1,
+        save_every=recipe.save_every,
+        meta={"system": "voice_auth"},
+        progress=progress,
+    )
+
+
+@dataclass(frozen=True)
+class Step:
+    """The loss of one batch."""
+
+    cfg: TrainConfig
+
+    def __call__(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        """Give ``loss``: weighted cross-entropy."""
+        weights = torch.tensor([self.cfg.weight_spoof, self.cfg.weight_bonafide], device=batch.label.device)
+        return {"loss": F.cross_entropy(model(batch.x), batch.label, weight=weights)}
+
+
+def dev_metrics(dev: Items, batch: int) -> Callable[[nn.Module, int], dict[str, Any]]:
+    """Make the function that measures dev loss and dev EER."""
+    truth = torch.from_numpy(dev.labels).long()
+    counts = torch.bincount(truth, minlength=2).float()
+
+    def evaluate(model: nn.Module, step: int) -> dict[str, Any]:
+        scores = score_items(model, dev.first, batch)  # type: ignore[arg-type]
+        logits = torch.stack([torch.zeros(len(scores)), torch.from_numpy(scores).float()], dim=1)
+        # the classes count alike, however many fakes there are
+        loss = F.cross_entropy(logits, truth, weight=1.0 / counts)
+        return {"dev_loss": float(loss), "dev_eer": 100 * eer(scores[dev.labels], scores[~dev.labels]).eer}
+
+    return evaluate
