@@ -56,8 +56,8 @@ def config(folder, *more):
 def fitted(folder, run, *more):
     """Prepare and train with the real data path and loop; give the config and the result."""
     from auricle.core.run import RunFolder
+    from auricle.data.clips import load_clips
     from auricle.systems.mambo import data
-    from auricle.systems.mambo.clips import load_clips
     from auricle.systems.mambo.train import fit_detector
 
     cfg = config(folder, "train.mixed_precision=no", *more)
