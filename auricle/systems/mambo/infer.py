@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from auricle.audio.ahead import AHEAD, DECODERS, Decoded, found, map_ahead
 from auricle.audio.check import check
-from auricle.audio.files import blocks, find_audio, probe, read, scan
+from auricle.audio.files import blocks, probe, read, scan
 from auricle.audio.resample import resample
 from auricle.core.config import parse
 from auricle.core.errors import AudioError, CheckpointError, DataError
@@ -30,8 +32,6 @@ CELL_S = 0.5  # length of a segment in the answer
 SHORT_S = 1.0
 BATCH = 32
 WHOLE_S = 60.0  # up to here a file is decoded whole, in one pass; a longer one is streamed
-DECODERS = 2  # threads that read files
-AHEAD = 16  # files read before their turn
 DESCRIBED = 64  # windows of an input that the domain checks look at
 SMALLEST_ENCODER = 768  # width of wav2vec 2.0, WavLM and HuBERT base; what is narrower is a build for tests
 LAPTOP = (
@@ -294,8 +294,10 @@ class _Taken:
         )
 
 
-def _take(detector: Detector, path: Path) -> _Taken:
+def _take(detector: Detector, path: Path | Decoded) -> _Taken:
     """Judge a file, and decode it in the same pass unless it is long; a refused one keeps its reason."""
+    if isinstance(path, Decoded):
+        return _Taken(detector, Path(path.path), error=AudioError(path.error or ""))
     try:
         if probe(path).duration_s > WHOLE_S:
             found = scan(path)
@@ -368,25 +370,5 @@ def infer(model: Detector, inputs: Iterable[str | Path]) -> Iterator[Detection]:
 
 def _decoded(model: Detector, inputs: Iterable[str | Path]) -> Iterator[_Taken]:
     """Find, judge and decode files in order, a few ahead of the one that is asked for."""
-    ahead: deque[Future[_Taken] | _Taken] = deque()
-
-    def first() -> _Taken:
-        item = ahead.popleft()
-        return item.result() if isinstance(item, Future) else item
-
-    pool = ThreadPoolExecutor(DECODERS, "decode")
-    try:
-        for given in inputs:
-            try:
-                paths = find_audio([given])
-            except AudioError as error:
-                paths = []
-                ahead.append(_Taken(model, Path(given), error=error))
-            for path in paths:
-                ahead.append(pool.submit(_take, model, path))
-                if len(ahead) > AHEAD:
-                    yield first()
-        while ahead:
-            yield first()
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+    with ThreadPoolExecutor(DECODERS, "decode") as pool:
+        yield from map_ahead(pool, partial(_take, model), found(inputs), AHEAD)

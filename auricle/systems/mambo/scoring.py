@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from auricle.audio.ahead import torch_pool
 from auricle.data.clips import Clips, batched, windows
 from auricle.systems.mambo.domain import describe_many
 from auricle.systems.mambo.model import score
@@ -89,8 +90,7 @@ class Scored:
 class WindowScorer:
     """Scores a stream of windows in batches that mix inputs; results come back in the order of the windows.
 
-    With several threads, batches run side by side with one torch thread each, which serves two cores far better than
-    two threads inside each small operation. torch's own thread count is as before when this is closed.
+    With several threads, batches run side by side with one torch thread each.
     """
 
     def __init__(self, network: nn.Module, rate_hz: int, band_hz: float, batch: int, threads: int) -> None:
@@ -108,23 +108,17 @@ class WindowScorer:
         self._waiting: list[Window] = []
         self._running: deque[Future[list[Scored]]] = deque()
         self._pool: ThreadPoolExecutor | None = None
+        self._open = ExitStack()
 
     def __enter__(self) -> WindowScorer:
         """Start the threads."""
         if self.threads > 1:
-            before = torch.get_num_threads()
-            # torch keeps this count per thread, and gives the last one set to threads that come later
-            self._pool = ThreadPoolExecutor(self.threads, "score", torch.set_num_threads, (1,))
-            together = threading.Barrier(self.threads)
-            for started in [self._pool.submit(together.wait) for _ in range(self.threads)]:
-                started.result()
-            torch.set_num_threads(before)
+            self._pool = self._open.enter_context(torch_pool(self.threads))
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         """Stop the threads; batches that have not begun are dropped."""
-        if self._pool is not None:
-            self._pool.shutdown(wait=True, cancel_futures=True)
+        self._open.close()
 
     def add(self, window: Window) -> Iterator[Scored]:
         """Take a window in, and give what is finished."""

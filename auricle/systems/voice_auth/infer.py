@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from auricle.audio.ahead import Decoded, score_files
 from auricle.audio.check import check
-from auricle.audio.files import find_audio, read_mono
 from auricle.backbones.speaker import Verifier, load_verifier
 from auricle.core.config import parse
-from auricle.core.errors import AudioError, CheckpointError, DataError
+from auricle.core.errors import CheckpointError, DataError
 from auricle.core.run import RunFolder
 from auricle.metrics.calibration import Calibration
 from auricle.metrics.verification import OperatingPoint
@@ -24,6 +24,7 @@ from auricle.systems.voice_auth.train import FINAL
 from auricle.train.checkpoint import load_model
 
 SHORT_S = 1.0
+BATCH = 32  # files answered for at once
 LONGEST_S = 60.0  # a login phrase is shorter; of a longer file the first minute is taken
 LAPTOP = (
     "laptop-model: a detector trained in minutes on a few voices and classical fakes, and thresholds set on few "
@@ -160,45 +161,29 @@ class Login:
             check(wave, rate_hz)
         return [float(score) for score in self.detector.scores(waves, rates)]
 
-    def match(self, wave: np.ndarray, rate_hz: int) -> tuple[str, float]:
-        """Give the enrolled voice that is most alike, and the cosine."""
-        embedding = self.verifier.embed([wave], [rate_hz])[0].astype(np.float64)
-        cosines = self.models @ embedding
-        best = int(np.argmax(cosines))
-        return self.names[best], float(cosines[best])
+    def match(self, waves: Sequence[np.ndarray], rates_hz: Sequence[int]) -> list[tuple[str, float]]:
+        """Give for each waveform the enrolled voice that is most alike, and the cosine."""
+        cosines = self.verifier.embed(waves, rates_hz).astype(np.float64) @ self.models.T  # (N, V)
+        return [(self.names[best], float(row[best])) for row, best in zip(cosines, cosines.argmax(1), strict=True)]
 
-    def answer(self, path: str | Path) -> Answer:
-        """Answer for one file.
+    def answers(self, clips: Sequence[Decoded]) -> list[Answer]:
+        """Answer for decoded files; each as if it were alone."""
+        waves, rates_hz = [clip.wave for clip in clips], [clip.rate_hz for clip in clips]
+        scores = [None] * len(clips) if self.detector is None else self.detector.scores(waves, rates_hz)
+        matches = self.match(waves, rates_hz)
+        return [self._answer(*each) for each in zip(clips, scores, matches, strict=True)]
 
-        Raises:
-            AudioError: not usable audio.
-        """
-        wave, rate_hz, warnings = read_mono(path)
-        duration_s = len(wave) / rate_hz
-        notes = [LAPTOP] if self.toy else []
-        notes += warnings
-        if duration_s < SHORT_S:
-            notes.append(
-                f"too-short: {duration_s:.2f} s; below {SHORT_S:g} s neither verifier nor detector is reliable"
-            )
-        if duration_s > LONGEST_S:
-            wave = wave[: round(LONGEST_S * rate_hz)]
-            notes.append(f"first-minute: only the first {LONGEST_S:g} s were used")
-        name, cosine = self.match(wave, rate_hz)
+    def _answer(self, clip: Decoded, score: float | None, match: tuple[str, float]) -> Answer:
+        name, cosine = match
         point = self.point
         same = cosine >= point.threshold
-        if not point.usable:
-            notes.append(f"few-impostors: the threshold rests on {point.n} impostor trials")
-        score = None if self.detector is None else self.score(wave, rate_hz)
         real = score is None or score > self.calibration.threshold
-        if score is None:
-            notes.append("no-detector: the run has a score file, so only the verifier decides")
         decision = {
             (True, True): "accept", (True, False): "rejected by detector", (False, True): "rejected by verifier",
             (False, False): "rejected by both",
         }[same, real]  # fmt: skip
         return Answer(
-            str(path),
+            clip.path,
             score,
             None if score is None else float(self.calibration.probability([score])[0]),
             "undecided" if score is None else self.calibration.label(score),
@@ -208,9 +193,23 @@ class Login:
             point.threshold,
             point.far_target,
             decision,
-            duration_s,
-            tuple(notes),
+            clip.duration_s,
+            tuple(self._notes(clip, point)),
         )
+
+    def _notes(self, clip: Decoded, point: OperatingPoint) -> Iterator[str]:
+        """Say what to know before using an answer."""
+        if self.toy:
+            yield LAPTOP
+        yield from clip.warnings
+        if clip.duration_s < SHORT_S:
+            yield f"too-short: {clip.duration_s:.2f} s; below {SHORT_S:g} s neither verifier nor detector is reliable"
+        if clip.duration_s > LONGEST_S:
+            yield f"first-minute: only the first {LONGEST_S:g} s were used"
+        if not point.usable:
+            yield f"few-impostors: the threshold rests on {point.n} impostor trials"
+        if self.detector is None:
+            yield "no-detector: the run has a score file, so only the verifier decides"
 
 
 def load(folder: str | Path) -> Login:
@@ -243,18 +242,13 @@ def load(folder: str | Path) -> Login:
 def infer(model: Login, inputs: Iterable[str | Path]) -> Iterator[Answer]:
     """Answer for files and folders, in order; a bad one gives an answer with `error` and the rest goes on.
 
+    Files are decoded ahead in threads and answered for in batches, as many at once as torch has threads
+    (``torch.set_num_threads``).
+
     Args:
         model: from `load`.
         inputs: files, or folders whose audio files are taken in sorted order.
     """
-    for given in inputs:
-        try:
-            paths = find_audio([given])
-        except AudioError as error:
-            yield Answer(str(given), error=str(error))
-            continue
-        for path in paths:
-            try:
-                yield model.answer(path)
-            except AudioError as error:
-                yield Answer(str(path), error=str(error))
+    _ = model.verifier, model.detector  # loaded here, once, and not in several threads at a time
+    for clip, answer in score_files(model.answers, inputs, BATCH, longest_s=LONGEST_S):
+        yield Answer(clip.path, error=clip.error) if answer is None else answer
