@@ -19,7 +19,8 @@ def log_envelope(wave: NDArray[np.float32], rate_hz: int, size: int, hop: int) -
     from scipy import fft
 
     poly, _ = predict(frame(wave, size, hop) * hann(size), order_for(rate_hz))
-    return -np.log(np.abs(fft.rfft(poly.astype(np.float32), n=size, axis=1)))
+    envelope: NDArray[np.float32] = -np.log(np.abs(fft.rfft(poly.astype(np.float32), n=size, axis=1)))
+    return envelope
 
 
 def warp(log_envelope: NDArray[Any], factor: float) -> NDArray[Any]:

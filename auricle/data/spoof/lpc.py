@@ -21,7 +21,8 @@ def autocorrelation(frames: NDArray[np.float32], order: int) -> NDArray[np.float
 
     size = fft.next_fast_len(frames.shape[1] + order, real=True)
     power = np.abs(fft.rfft(frames, n=size, axis=1)) ** 2
-    return fft.irfft(power, n=size, axis=1)[:, : order + 1].astype(np.float64)
+    lags: NDArray[np.float64] = fft.irfft(power, n=size, axis=1)[:, : order + 1].astype(np.float64)
+    return lags
 
 
 def levinson(lags: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -40,7 +40,8 @@ def mean_log_envelope(parts: Analysis) -> NDArray[np.float64]:
 
     mean = np.log(np.maximum(parts.envelope[parts.f0 > 0], 1e-16)).mean(axis=0)
     bins_per_hz = (len(mean) - 1) / (parts.rate_hz / 2)
-    return uniform_filter1d(mean, max(1, round(SMOOTH_HZ * bins_per_hz)), mode="nearest")
+    smooth: NDArray[np.float64] = uniform_filter1d(mean, max(1, round(SMOOTH_HZ * bins_per_hz)), mode="nearest")
+    return smooth
 
 
 def best_warp(source: NDArray[np.float64], target: NDArray[np.float64], rate_hz: int) -> float:
