@@ -1,34 +1,46 @@
-"""A folder of recordings through the laptop detector, beside the loop a user would write around the same network.
+"""A folder of recordings through detectors and a speaker verifier, beside the loop a user would write himself.
 
 python benchmarks/scoring.py [--quick] [--json]
 
-The detector has the laptop preset's sizes and random weights: weights do not change the time. The files are recordings
-of the embedded corpus. Auricle's side is the whole of `auricle infer` on a loaded detector: it judges each file, checks
-its domain, and scores half seconds. The peer reads a file with soundfile, resamples it, cuts the same windows, and runs
-them through the network in one forward pass a file, with torch's own threads; it gives a score and nothing else.
+The detectors have the sizes of their presets and random weights: weights do not change the time. The files are
+recordings of the embedded corpus. Auricle's side judges and decodes each file and runs batches side by side; for
+`mambo` it is the whole of `auricle infer` on a loaded detector, which also checks the domain and scores half seconds.
+The peer reads a file with soundfile, resamples it, makes the same input, and runs it through the same network in one
+forward pass a file, with torch's own threads; it gives a score and nothing else. Before a case of `voice_auth` is
+timed, both sides' results must agree to 1e-5. XLS-R 300M with AASIST (random weights, 1.3 GB) is left out of --quick.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
 import soxr
 import torch
-from contract import Case, run
+import transformers
+from contract import Case, Skipped, run
 
+from auricle.audio.ahead import score_files
 from auricle.audio.files import read_mono
+from auricle.backbones.architecture import XLS_R_300M
+from auricle.backbones.speaker.ge2e import GE2E, prepared
 from auricle.core.run import open_run
 from auricle.data import embedded
+from auricle.data.clips import as_int16, windows
 from auricle.metrics.calibration import calibrate
-from auricle.systems.mambo.clips import windows
 from auricle.systems.mambo.config import laptop
 from auricle.systems.mambo.domain import describe, fit_domain
 from auricle.systems.mambo.infer import Detector, infer, load
 from auricle.systems.mambo.train import new_network
+from auricle.systems.voice_auth.config import VoiceAuthConfig, paper
+from auricle.systems.voice_auth.config import laptop as login_laptop
+from auricle.systems.voice_auth.detectors import Own
+from auricle.systems.voice_auth.network import Network as VoiceAuthNetwork
+from auricle.systems.voice_auth.network import pieces
 from auricle.train.checkpoint import save_model
 
 
@@ -84,7 +96,81 @@ def plain_loop(model: Detector, files: Sequence[Path]) -> list[float]:
     return scores
 
 
-def cases(quick: bool) -> Iterator[Case]:
+def login_detector(cfg: VoiceAuthConfig) -> Own:
+    """Build a detector of `voice_auth` with random weights."""
+    torch.manual_seed(0)
+    return Own(VoiceAuthNetwork(cfg).eval(), cfg.data.rate_hz, cfg.eval.batch)
+
+
+@torch.inference_mode()
+def login_loop(model: Own, files: Sequence[Path]) -> list[float]:
+    """Score file after file."""
+    scores = []
+    for file in files:
+        wave, rate_hz = soundfile.read(file, dtype="float32")
+        level = as_int16(soxr.resample(wave, rate_hz, model.rate_hz)).astype(np.float32) / 32768
+        cut = pieces(model.network.item(level), model.network.steps)
+        logits = model.network(torch.from_numpy(np.ascontiguousarray(cut)))
+        scores.append(float((logits[:, 1] - logits[:, 0]).mean()))
+    return scores
+
+
+@torch.inference_mode()
+def voice_loop(model: GE2E, files: Sequence[Path]) -> list[np.ndarray]:
+    """Embed file after file."""
+    made = []
+    for file in files:
+        wave, rate_hz = soundfile.read(file, dtype="float32")
+        mean = model.network(model.partials(prepared(soxr.resample(wave, rate_hz, model.rate_hz)))).mean(0)
+        made.append((mean / mean.norm()).numpy())
+    return made
+
+
+def folder(score: Callable[[list[np.ndarray], list[int]], Sequence[Any]], files: Sequence[Path]) -> list[Any]:
+    """Score files as Auricle does."""
+    return [
+        value
+        for _, value in score_files(lambda clips: score([c.wave for c in clips], [c.rate_hz for c in clips]), files)
+    ]
+
+
+def agreeing(name: str, ours: Callable[[], list[Any]], peer: Callable[[], list[Any]], peer_name: str) -> Case:
+    """Make a case of two ways that give the same; stop where they do not."""
+    one, other = np.array(ours()), np.array(peer())
+    far = float(np.abs(one - other).max() / max(1.0, np.abs(other).max()))
+    if not far <= 1e-5:
+        raise SystemExit(f"{name}: the results differ by {far:.1e}; a time would mean nothing")
+    return Case(name, ours, peer, peer_name)
+
+
+def login_cases(files: Sequence[Path], quick: bool) -> Iterator[Case | Skipped]:
+    loop = "plain loop, a forward a file"
+    own, voices = login_detector(login_laptop()), GE2E()
+    yield agreeing(
+        f"voice_auth: AASIST over LFCC, {len(files)} clips",
+        lambda: folder(own.scores, files),
+        lambda: login_loop(own, files),
+        loop,
+    )
+    yield agreeing(
+        f"voice_auth: GE2E, {len(files)} clips",
+        lambda: folder(voices.embed, files),
+        lambda: voice_loop(voices, files),
+        loop,
+    )
+    name, few = "voice_auth: XLS-R 300M + AASIST, 16 clips", files[:: len(files) // 16][:16]
+    if quick:
+        yield Skipped(name, loop, "left out of --quick: 1.3 GB of weights")
+        return
+    with tempfile.TemporaryDirectory() as place:
+        transformers.Wav2Vec2Model(transformers.Wav2Vec2Config(**XLS_R_300M)).save_pretrained(place)
+        large = paper().model_dump()
+        large["detector"] |= {"encoder": place, "encoder_revision": None, "encoder_config": None}
+        big = login_detector(VoiceAuthConfig.model_validate(large))
+        yield agreeing(name, lambda: folder(big.scores, few), lambda: login_loop(big, few), loop)
+
+
+def cases(quick: bool) -> Iterator[Case | Skipped]:
     with tempfile.TemporaryDirectory() as place:
         model = detector(Path(place) / "run")
         files = recordings(Path(place) / "clips", 200 if quick else 600, 3.0)
@@ -92,12 +178,13 @@ def cases(quick: bool) -> Iterator[Case]:
         for name, chosen in (("clips up to 3 s", files), ("files of 10 s", long)):
             seconds = sum(soundfile.info(file).duration for file in chosen)
             yield Case(
-                f"score {len(chosen)} {name} ({seconds:.0f} s)",
+                f"mambo: {len(chosen)} {name} ({seconds:.0f} s)",
                 lambda chosen=chosen: list(infer(model, chosen)),  # type: ignore[misc]
                 lambda chosen=chosen: plain_loop(model, chosen),  # type: ignore[misc]
                 "plain loop, a forward a file",
             )
+        yield from login_cases(files, quick)
 
 
 if __name__ == "__main__":
-    run(__doc__ or "", cases, quick_s=25.0)
+    run(__doc__ or "", cases, quick_s=15.0)
