@@ -97,6 +97,16 @@ TEAM: Final = "team"
 GENDER_PAIR: Final = "gender_pair"
 """Genders of source and target of a conversion, in ASVspoof 2021 DF."""
 
+AUDIO_TYPE: Final = "audio_type"
+"""What a clip is a recording of: `AUDIO_TYPES`. Not ``type``: a Lhotse cut has an attribute of that name."""
+
+ARTEFACTS: Final = "artefacts"
+"""What was done to a clip of the artefact world, a list of `auricle.data.worlds.artefacts.Artefact.as_dict`; empty
+where nothing was, absent where it is not known."""
+
+AUDIO_TYPES: Final = ("speech", "singing", "music", "sound")
+"""The values of `AUDIO_TYPE`."""
+
 BONAFIDE: Final = "bonafide"
 """Value of `LABEL`: recorded speech."""
 

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import track
 
-from auricle.core.errors import ConfigError, DataError
+from auricle.core.errors import ConfigError
 from auricle.core.files import digest
 from auricle.core.run import RunFolder
 from auricle.core.seed import rng
 from auricle.data import corpora, embedded, fields, manifest
+from auricle.data.labelled import need_both_classes, split_manifest
 from auricle.data.splits import drop_shared_texts, split_groups
 from auricle.data.spoof import FAMILIES
 from auricle.systems.mambo.build import CONTROLS, Built, Utterance, build
@@ -47,7 +48,8 @@ def prepare(cfg: MamboConfig, run: RunFolder) -> dict[str, Any]:
     if cfg.data.source in corpora.NAMES:
         sets, facts = _from_corpus(cfg.data, run)
     else:
-        sets, facts = _from_manifest(cfg.data)
+        sets, how = split_manifest(cfg.data.source, cfg.data.split)
+        facts = {"split": how}
     for name, cuts in sets.items():
         if name in fields.SPLITS:
             need_both_classes(name, cuts)
@@ -181,54 +183,3 @@ def _cuts(rows: Iterable[dict[str, Any]], folder: Path, controls: bool) -> list[
         for row in rows
         if (row.get(fields.FAMILY) in CONTROLS) == controls
     ]
-
-
-def _from_manifest(cfg: DataConfig) -> tuple[dict[str, list[Any]], dict[str, Any]]:
-    """Split a labelled manifest of the user's: by its own split column, else by voice, else by clip."""
-    path = Path(cfg.source)
-    if not path.is_file():
-        raise ConfigError(
-            f"--data {cfg.source} is neither a corpus ({', '.join(corpora.NAMES)}) nor a manifest; "
-            "make one with auricle manifest"
-        )
-    cuts = list(manifest.read(path))
-    need_labels(cuts, path)
-    own = {cut.custom.get(fields.SPLIT) for cut in cuts}
-    how = "by its split column"
-    if not own <= set(fields.SPLITS):
-        groups = {cut.id: _group_of(cut) for cut in cuts}
-        how = (
-            "by voice"
-            if any(cut.custom.get(fields.SPEAKER_GROUP) or cut.custom.get("speaker") for cut in cuts)
-            else "by clip"
-        )
-        assigned = split_groups(dict.fromkeys(groups.values(), "own"), cfg.split)
-        for cut in cuts:
-            cut.custom[fields.SPLIT] = assigned[groups[cut.id]]
-    sets = {name: [cut for cut in cuts if cut.custom[fields.SPLIT] == name] for name in fields.SPLITS}
-    return sets, {"split": how}
-
-
-def _group_of(cut: Any) -> str:
-    """What must not be in two splits: the voice, else the utterance that real and fake share, else the clip."""
-    custom = cut.custom
-    return str(custom.get(fields.SPEAKER_GROUP) or custom.get("speaker") or custom.get(fields.PAIR) or cut.id)
-
-
-def need_labels(cuts: Iterable[Any], path: str | Path) -> None:
-    """Refuse a manifest with clips that have no label."""
-    unlabelled = [cut.id for cut in cuts if (cut.custom or {}).get(fields.LABEL) not in ("bonafide", "spoof")]
-    if unlabelled:
-        raise DataError(
-            f"{path}: {len(unlabelled)} clip(s) without a label, such as {unlabelled[0]}; labels: bonafide, spoof"
-        )
-
-
-def need_both_classes(name: str, cuts: Iterable[Any]) -> None:
-    """Refuse a set with one class only."""
-    labels = {cut.custom[fields.LABEL] for cut in cuts}
-    if labels != {"bonafide", "spoof"}:
-        raise DataError(
-            f"the {name} split holds {', '.join(sorted(labels)) or 'nothing'}; bonafide and spoof are both needed: "
-            f"give more voices, or a split column with train, dev and test"
-        )

@@ -14,6 +14,7 @@ from auricle.core.run import RunFolder, environment
 from auricle.core.seed import derive
 from auricle.data import corpora, fields, manifest
 from auricle.data.clips import Clips, load_clips
+from auricle.data.labelled import need_both_classes, need_labels
 from auricle.metrics import scores as score_files
 from auricle.metrics.bootstrap import PairedScores, bootstrap, paired_bootstrap, paired_bootstrap_runs
 from auricle.metrics.detection import act_dcf, auc, balanced_accuracy, cllr, eer, min_dcf
@@ -260,9 +261,9 @@ def evaluate_manifest(cfg: MamboConfig, run: RunFolder, path: str | Path) -> Rep
     """
     detector = load(run.path)
     cuts = manifest.read(path)
-    data.need_labels(cuts, path)
+    need_labels(cuts, path)
     clips = load_clips(cuts, cfg.data.rate_hz)
-    data.need_both_classes(Path(path).name, cuts)
+    need_both_classes(Path(path).name, cuts)
     scores = score_clips(detector.network, clips, detector.length, cfg.eval.batch)
     table = Table(cfg, Path(path).stem)
     rows = table.groups(scores, clips, None) + table.pooled(scores, clips, detector)

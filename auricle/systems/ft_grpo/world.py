@@ -1,0 +1,291 @@
+"""The artefact world of four types: which recordings each split has, and how a pair of real and fake is made of them.
+
+Speech is recorded. Singing is that speech by WORLD on a melody, music is half recorded and half procedural, sounds are
+recorded over procedural noise: for these three "real" means that no artefact was put in. Both clips of a pair go
+through one chain, so that they differ by the artefact (or the vocoder) and by draws of noise and level.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from auricle.audio import channel, level, noise
+from auricle.audio.files import read_mono
+from auricle.core.errors import AudioError, DataError
+from auricle.core.seed import rng
+from auricle.data import corpora, fields
+from auricle.data.embedded import Clip
+from auricle.data.equalise import LEVEL_DBFS, through
+from auricle.data.splits import drop_shared_texts, split_groups
+from auricle.data.spoof import synthesize
+from auricle.data.worlds import artefacts
+from auricle.data.worlds.artefacts import CLIP_S, RATE_HZ, Artefact
+from auricle.data.worlds.chords import piece
+from auricle.data.worlds.scenes import scene
+from auricle.data.worlds.singing import Voice, sing, voice
+from auricle.systems.ft_grpo.world_config import DataConfig
+
+SAMPLES = round(CLIP_S * RATE_HZ)
+LOW_HZ, HIGH_HZ = 60.0, 3800.0  # what every source has; above it nobody looks
+NATURAL_DBFS = -26.0
+TRIES = 8  # plans that are drawn for a clip before it is left out, and stretches that are looked for
+PIECES = {"train": 60, "dev": 12, "test": 24}  # procedural pieces of music; a piece is in one split
+SOUNDS_IN_SCENE = 4
+SUNG = {"train": 64, "dev": 16, "test": 40}  # recordings that are sung; WORLD's analysis is dear, a melody is not
+PROCEDURAL = "procedural"
+
+
+@dataclass(frozen=True)
+class Stem:
+    """What excerpts are made of: one recording, or one procedural piece.
+
+    Attributes:
+        id: of the clip in the corpus, or of the piece.
+        group: voice, track or kind of sound; in one split only.
+        clip: the recording; None for a procedural piece.
+    """
+
+    id: str
+    group: str
+    clip: Clip | None
+
+
+@dataclass(frozen=True)
+class Excerpt:
+    """A clip of the world before anything is done to it, given by names alone.
+
+    Attributes:
+        id: unique in a run; all draws go by it.
+        type: one of the four types.
+        split: ``train``, ``dev`` or ``test``.
+        stem: what it is made of.
+        others: further sounds of its scene.
+    """
+
+    id: str
+    type: str
+    split: str
+    stem: Stem
+    others: tuple[Stem, ...] = ()
+
+
+class World:
+    """The excerpts of a config and the clips made of them; everything is a function of the config and an id."""
+
+    def __init__(self, cfg: DataConfig) -> None:
+        """Split the recordings, before anything is made of them.
+
+        Args:
+            cfg: ``source`` names a corpus.
+
+        Raises:
+            DataError: too few recordings of a type, or a split without one.
+        """
+        self.cfg = cfg
+        self.stems = {kind: _stems(kind, cfg) for kind in cfg.types}
+        for kind, splits in self.stems.items():
+            empty = [name for name in fields.SPLITS if not splits.get(name)]
+            if empty:
+                raise DataError(
+                    f"the corpus {cfg.source} has no {kind} for {', '.join(empty)}; leave {kind} out of data.types"
+                )
+        self._sound = functools.lru_cache(maxsize=512)(_sounding)
+        self._voice = functools.lru_cache(maxsize=128)(self._analysed)
+
+    def excerpts(self, name: str, kind: str, split: str) -> Iterator[Excerpt]:
+        """Name excerpts of one type without end, each stem in turn.
+
+        Args:
+            name: set of clips, such as ``weak``; two sets of one split have different excerpts.
+            kind: the type.
+            split: whose recordings.
+        """
+        stems = self.stems[kind][split]
+        draws = rng(self.cfg.seed, "order", name, kind)
+        number = 0
+        while True:
+            for place in draws.permutation(len(stems)):
+                others = (
+                    tuple(stems[i] for i in draws.integers(len(stems), size=SOUNDS_IN_SCENE - 1))
+                    if kind == "sound"
+                    else ()
+                )
+                yield Excerpt(f"{name}-{kind}-{number:05d}", kind, split, stems[int(place)], others)
+                number += 1
+
+    def clean(self, excerpt: Excerpt) -> np.ndarray:
+        """Make an excerpt as it is before an artefact: one band, a floor of noise, one level.
+
+        Args:
+            excerpt: from `excerpts`.
+
+        Returns:
+            Samples (SAMPLES,) float32.
+
+        Raises:
+            AudioError: too little sound in the recording.
+        """
+        draws = rng(self.cfg.seed, "clean", excerpt.id)
+        wave = channel.band_limit(self._raw(excerpt, draws), RATE_HZ, LOW_HZ, HIGH_HZ)
+        wave = noise.add_noise(wave, noise.pink(SAMPLES, draws), float(draws.uniform(*self.cfg.room_snr_db)))
+        return level.set_level(wave, NATURAL_DBFS)
+
+    def spoiled(
+        self, excerpt: Excerpt, clean: np.ndarray, strength: tuple[float, float]
+    ) -> tuple[np.ndarray, tuple[Artefact, ...]]:
+        """Put drawn artefacts into a clean clip; one that it cannot carry is drawn again.
+
+        Args:
+            excerpt: whose draws are used.
+            clean: from `clean`.
+            strength: lowest and highest.
+
+        Raises:
+            AudioError: it carries none of those that were drawn.
+        """
+        draws = rng(self.cfg.seed, "artefacts", excerpt.id)
+        for _ in range(TRIES):
+            wanted = artefacts.plan(draws, self.cfg.share_time, self.cfg.both, strength)
+            try:
+                return artefacts.inject(clean, wanted, draws), wanted
+            except AudioError as error:
+                problem = error
+        raise AudioError(f"{excerpt.id}: {problem}")
+
+    def vocoded(self, excerpt: Excerpt, clean: np.ndarray) -> tuple[np.ndarray, str, str]:
+        """Say a clean clip again by a vocoder; what it changes has no place.
+
+        Args:
+            excerpt: whose draws are used.
+            clean: from `clean`.
+
+        Returns:
+            Samples (SAMPLES,), the family, the generator's tag.
+
+        Raises:
+            AudioError: the family can make nothing of it.
+        """
+        draws = rng(self.cfg.seed, "vocoder", excerpt.id)
+        family = str(draws.choice(self.cfg.hard_families))
+        made = synthesize(family, clean, RATE_HZ, draws)
+        return made.wave, family, made.generator
+
+    def codec(self, excerpt: Excerpt) -> str:
+        """Give the codec that both clips of a pair go through."""
+        names = self.cfg.codecs
+        return names[int(rng(self.cfg.seed, "codec", excerpt.id).integers(len(names)))]
+
+    def carried(self, excerpt: Excerpt, wave: np.ndarray, label: str) -> np.ndarray:
+        """Send a clip, real or fake, through the chain that both share.
+
+        Args:
+            excerpt: whose codec is used.
+            wave: samples (SAMPLES,).
+            label: names the draws of noise and level.
+
+        Returns:
+            Samples (SAMPLES,) int16.
+        """
+        draws = rng(self.cfg.seed, "chain", excerpt.id, label)
+        wave = through(self.codec(excerpt), level.set_level(wave, NATURAL_DBFS), RATE_HZ, draws)
+        wave = noise.add_noise(wave, noise.pink(SAMPLES, draws), float(draws.uniform(*self.cfg.line_snr_db)))
+        return as_int16(narrowed(wave), float(draws.uniform(*LEVEL_DBFS)))
+
+    def _raw(self, excerpt: Excerpt, draws: np.random.Generator) -> np.ndarray:
+        clip = excerpt.stem.clip
+        if clip is None:
+            return piece(SAMPLES, rng(self.cfg.seed, "piece", excerpt.stem.id), draws)
+        if excerpt.type == "sound":
+            sounds = [self._sound(stem.clip) for stem in (excerpt.stem, *excerpt.others) if stem.clip is not None]
+            return scene(sounds, SAMPLES, draws)
+        if excerpt.type == "singing":
+            return sing(self._voice(clip), SAMPLES, draws)
+        return _stretch(self._sound(clip), draws)
+
+    def _analysed(self, clip: Clip) -> Voice:
+        return voice(self._sound(clip)[: 2 * RATE_HZ])
+
+
+def narrowed(wave: np.ndarray) -> np.ndarray:
+    """Keep the band that the world has, and no offset: (T,) to (T,)."""
+    wave = channel.band_limit(wave, RATE_HZ, LOW_HZ, HIGH_HZ)
+    return wave - wave.mean()
+
+
+def as_int16(wave: np.ndarray, level_db: float = NATURAL_DBFS) -> np.ndarray:
+    """Bring a wave (T,) to a level, as int16."""
+    return np.round(level.set_level(wave, level_db) * 32767.0).astype(np.int16)
+
+
+def _stretch(wave: np.ndarray, draws: np.random.Generator) -> np.ndarray:
+    """Cut a stretch in which at least half of the frames sound."""
+    for _ in range(TRIES):
+        found = level.crop(wave, SAMPLES, draws)
+        power = np.mean(found[: SAMPLES // 160 * 160].reshape(-1, 160).astype(np.float64) ** 2, axis=1)
+        if np.mean(power > power.max() * 1e-3) >= 0.5:
+            return found
+    raise AudioError("no stretch of it sounds for half of its length")
+
+
+def _sounding(clip: Clip) -> np.ndarray:
+    return level.trim_silence(read_mono(clip.file(), RATE_HZ)[0], RATE_HZ)[0].astype(np.float32)
+
+
+def _stems(kind: str, cfg: DataConfig) -> dict[str, list[Stem]]:
+    """List what each split's excerpts of a type are made of."""
+    source = corpora.corpus(cfg.source)
+    if kind in ("speech", "singing"):
+        spoken = [clip for clip in source.clips(kind="speech") if clip.duration_s >= CLIP_S + 0.3 and clip.split_group]
+        stems = _texts_apart(_assigned([(clip, clip.split_group, clip.package) for clip in spoken], cfg.split))
+        if kind == "singing":
+            return {name: _by_turns(some, SUNG[name], rng(cfg.seed, "sung", name)) for name, some in stems.items()}
+        return stems
+    found = source.clips(kind=kind)
+    stems = _assigned([(clip, f"{clip.label} {clip.detail}".strip(), kind) for clip in found], cfg.split)
+    if kind == "music":
+        # a short loop is tiled by nobody: it has one stretch, or none
+        stems = {
+            name: [stem for stem in some if stem.clip and stem.clip.duration_s > CLIP_S + 0.1]
+            for name, some in stems.items()
+        }
+        for name, count in PIECES.items():
+            stems.setdefault(name, []).extend(
+                Stem(f"{name}-{n}", f"{PROCEDURAL} {name} {n}", None) for n in range(count)
+            )
+    return stems
+
+
+def _by_turns(stems: Sequence[Stem], count: int, draws: np.random.Generator) -> list[Stem]:
+    """Choose recordings, every voice in turn."""
+    by_group: dict[str, list[Stem]] = defaultdict(list)
+    for place in draws.permutation(len(stems)):
+        by_group[stems[int(place)].group].append(stems[int(place)])
+    rounds = itertools.zip_longest(*(by_group[group] for group in sorted(by_group)))
+    return [stem for row in rounds for stem in row if stem is not None][:count]
+
+
+def _assigned(rows: Sequence[tuple[Clip, str, str]], split: int) -> dict[str, list[Stem]]:
+    """Split clips by group, each source spread over the splits."""
+    where = split_groups({group: source for _, group, source in rows}, split)
+    stems: dict[str, list[Stem]] = defaultdict(list)
+    for clip, group, _ in rows:
+        stems[where[group]].append(Stem(clip.id, group, clip))
+    return dict(stems)
+
+
+def _texts_apart(stems: dict[str, list[Stem]]) -> dict[str, list[Stem]]:
+    """Leave out clips whose words an earlier split says too."""
+    rows = [(stem.id, name, _words(stem.clip)) for name, some in stems.items() for stem in some]
+    out, _ = drop_shared_texts(rows)
+    return {name: [stem for stem in some if stem.id not in out] for name, some in stems.items()}
+
+
+def _words(clip: Clip | None) -> str:
+    words = (clip.prompt or clip.text) if clip else ""
+    return f"{clip.language}:{' '.join(words.lower().split())}" if clip and words else ""
