@@ -245,6 +245,43 @@ def bootstrap(
     return _interval(replicates(statistic, scores, labels, groups, n, seed=seed), n_groups)
 
 
+def weighted_bootstrap(
+    statistic: Callable[[IntArray], FloatArray],
+    size: int,
+    groups: Sequence[Any] | npt.NDArray[Any] | None = None,
+    n: int = 1000,
+    *,
+    seed: int,
+) -> tuple[float, float]:
+    """Give the 95 % interval of any statistic of items that have no score, such as a share of hits.
+
+    Args:
+        statistic: how often each item counts (R, N) -> the statistic of each row (R,); NaN where it has none.
+        size: number of items N.
+        groups: group of each item, shape (N,), to resample whole groups; None to resample items.
+        n: number of replicates, at least 100.
+        seed: seed of the resampling.
+
+    Returns:
+        (low, high), in the unit of the statistic.
+
+    Raises:
+        DataError: no items, another number of groups, fewer than 2 groups, or a statistic that most replicates lack.
+        ConfigError: too few replicates.
+    """
+    _check_replicates(n)
+    if size < 1:
+        raise DataError("there are no items to resample")
+    generator = rng(seed, "weighted bootstrap")
+    if groups is None:
+        parts = [statistic(_draw(generator, rows, size, size)) for rows in _blocks(n, size)]
+        return _interval(np.concatenate(parts), None)
+    names, index = _group_index(groups, size)
+    _need_groups(len(names))
+    parts = [statistic(_group_weights(generator, len(names), rows)[:, index]) for rows in _blocks(n, size)]
+    return _interval(np.concatenate(parts), len(names))
+
+
 def paired_bootstrap(
     scores_a: npt.ArrayLike,
     scores_b: npt.ArrayLike,
