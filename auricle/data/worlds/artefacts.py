@@ -265,10 +265,10 @@ def _silence(wave: Wave, one: Artefact, rng: np.random.Generator) -> Wave:
 
 
 def _repeat(wave: Wave, one: Artefact, rng: np.random.Generator) -> Wave:
-    """Loop the first 15 to 30 ms of a stretch through the whole of it, joints and all."""
+    """Loop the first 30 to 50 ms of a stretch through the whole of it, joints and all."""
     out = wave.copy()
     where = _stretch(one, wave)
-    loop = wave[where.start : where.start + round(float(rng.uniform(0.015, 0.03)) * RATE_HZ)]
+    loop = wave[where.start : where.start + round(float(rng.uniform(0.03, 0.05)) * RATE_HZ)]
     out[where] = np.resize(loop, where.stop - where.start)
     return out
 

@@ -216,7 +216,7 @@ _MEL: list[MelSpectrogram] = []
 
 def _mel() -> MelSpectrogram:
     if not _MEL:
-        _MEL.append(MelSpectrogram(RATE_HZ, MELS, 1024, 160, 400, low_hz=60.0, high_hz=3900.0))
+        _MEL.append(MelSpectrogram(RATE_HZ, MELS, 512, 160, 400, low_hz=60.0, high_hz=3900.0))
     return _MEL[0]
 
 

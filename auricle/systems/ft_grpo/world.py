@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import itertools
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,6 +39,7 @@ PIECES = {"train": 60, "dev": 12, "test": 24}  # procedural pieces of music; a p
 SOUNDS_IN_SCENE = 4
 SUNG = {"train": 64, "dev": 16, "test": 40}  # recordings that are sung; WORLD's analysis is dear, a melody is not
 PROCEDURAL = "procedural"
+_TAPE_S = 60
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,8 @@ class World:
                 raise DataError(
                     f"the corpus {cfg.source} has no {kind} for {', '.join(empty)}; leave {kind} out of data.types"
                 )
+        # one tape for all clips: noise is as dear as all the rest of a clip's chain
+        self._noise = noise.pink(_TAPE_S * RATE_HZ, rng(cfg.seed, "noise"))
         self._sound = functools.lru_cache(maxsize=512)(_sounding)
         self._voice = functools.lru_cache(maxsize=128)(self._analysed)
 
@@ -119,6 +122,31 @@ class World:
                 yield Excerpt(f"{name}-{kind}-{number:05d}", kind, split, stems[int(place)], others)
                 number += 1
 
+    def named(self, name: str, ids: Collection[str]) -> dict[str, Excerpt]:
+        """Find excerpts of a set again by their ids.
+
+        Args:
+            name: the set.
+            ids: as `Excerpt.id` has them; they are the pairs of the set's clips.
+
+        Raises:
+            DataError: an id that is not of this set and world.
+        """
+        found: dict[str, Excerpt] = {}
+        for kind in self.cfg.types:
+            mine = {one for one in ids if one.startswith(f"{name}-{kind}-")}
+            if mine:
+                last = max(int(one.rpartition("-")[2]) for one in mine)
+                split = name if name in fields.SPLITS else "test"
+                listed = itertools.islice(self.excerpts(name, kind, split), last + 1)
+                found |= {one.id: one for one in listed if one.id in mine}
+        missing = sorted(set(ids) - set(found))
+        if missing:
+            raise DataError(
+                f"{missing[0]} is no excerpt of the set {name} of this world; it was made by another config"
+            )
+        return found
+
     def clean(self, excerpt: Excerpt) -> np.ndarray:
         """Make an excerpt as it is before an artefact: one band, a floor of noise, one level.
 
@@ -133,7 +161,7 @@ class World:
         """
         draws = rng(self.cfg.seed, "clean", excerpt.id)
         wave = channel.band_limit(self._raw(excerpt, draws), RATE_HZ, LOW_HZ, HIGH_HZ)
-        wave = noise.add_noise(wave, noise.pink(SAMPLES, draws), float(draws.uniform(*self.cfg.room_snr_db)))
+        wave = self._noisy(wave, self.cfg.room_snr_db, draws)
         return level.set_level(wave, NATURAL_DBFS)
 
     def spoiled(
@@ -194,8 +222,11 @@ class World:
         """
         draws = rng(self.cfg.seed, "chain", excerpt.id, label)
         wave = through(self.codec(excerpt), level.set_level(wave, NATURAL_DBFS), RATE_HZ, draws)
-        wave = noise.add_noise(wave, noise.pink(SAMPLES, draws), float(draws.uniform(*self.cfg.line_snr_db)))
+        wave = self._noisy(wave, self.cfg.line_snr_db, draws)
         return as_int16(narrowed(wave), float(draws.uniform(*LEVEL_DBFS)))
+
+    def _noisy(self, wave: np.ndarray, snr_db: tuple[float, float], draws: np.random.Generator) -> np.ndarray:
+        return noise.add_noise(wave, level.crop(self._noise, SAMPLES, draws), float(draws.uniform(*snr_db)))
 
     def _raw(self, excerpt: Excerpt, draws: np.random.Generator) -> np.ndarray:
         clip = excerpt.stem.clip
