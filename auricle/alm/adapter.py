@@ -310,7 +310,8 @@ class Adapter:
         given: dict[str, Any] = {"inputs_embeds": embeds, "attention_mask": mask.long(), "position_ids": position}
         given |= {"past_key_values": cache, "use_cache": cache is not None}
         if self.kind in _ENCODERS:
-            hidden = base.model.language_model(**given).last_hidden_state
+            # Transformers before 5.23 has Omni's language model where the others have what holds it
+            hidden = getattr(base.model, "language_model", base.model)(**given).last_hidden_state
             logits: Tensor = base.lm_head(hidden[:, -keep:] if keep else hidden)
             return logits
         decoder = base.decoder if self.kind == "auricle_audio_lm" else base
