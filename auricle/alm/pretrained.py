@@ -1,0 +1,170 @@
+"""Decoders with weights of their own: from a local folder, or from a package that is converted once."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+
+from auricle.alm.hf import AutoModelForCausalLM, transformers
+from auricle.backbones.speech import quiet
+from auricle.core.errors import CheckpointError, ConfigError
+from auricle.core.extras import CONVERTED, WEIGHTS, MissingWeights, converted_folder, require, require_weights
+from auricle.core.files import write_json
+
+PURPOSE = "A decoder"
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """A causal LM and its tokenizer.
+
+    Attributes:
+        model: of Transformers, in float32, on the CPU, in evaluation mode.
+        tokenizer: its tokenizer.
+    """
+
+    model: Any
+    tokenizer: Any
+
+
+def load_decoder(spec: str | Path) -> Decoder:
+    """Read a causal LM and its tokenizer; nothing is fetched, and no code that comes with them is run.
+
+    Args:
+        spec: ``smollm2`` (``auricle models add smollm2``), or a folder as Transformers' ``save_pretrained`` writes it.
+
+    Returns:
+        The decoder, to go into `auricle.alm.model.build_audio_lm` after `auricle.alm.tokens.add_placeholder`.
+
+    Raises:
+        ConfigError: neither a known name nor a folder.
+        MissingWeights: the weights of that name are not installed or not converted; the message has the command.
+        CheckpointError: a folder that holds no causal LM with all of its weights, or no tokenizer.
+    """
+    names = [name for name, row in WEIGHTS.items() if row.converted]
+    if str(spec) not in names:
+        if not Path(spec).is_dir():
+            raise ConfigError(
+                f"there is no decoder {str(spec)!r}; give {', '.join(names)} or a folder with a causal LM"
+            )
+        return _read(Path(spec))
+    folder = converted_folder(str(spec))
+    if not (folder / CONVERTED).is_file():
+        raise MissingWeights(str(spec), PURPOSE)
+    return _read(folder)
+
+
+def convert(name: str) -> str:
+    """Turn the GGUF file of an installed package into a folder of safetensors in the user's cache, once.
+
+    Args:
+        name: weights that `auricle models list` shows and that need it, such as ``smollm2``.
+
+    Returns:
+        What was done, in one sentence.
+
+    Raises:
+        ConfigError: no such weights, or some that are used as they are.
+        MissingWeights: the package is not installed.
+        MissingExtra: ``gguf`` is not installed.
+        CheckpointError: a file that is not the known one or cannot be read, or a cache that cannot be written.
+    """
+    source, weights, folder = require_weights(name, PURPOSE), WEIGHTS[name], converted_folder(name)
+    if not weights.converted:
+        raise ConfigError(f"the weights {name!r} are used as they are; there is nothing to convert")
+    if (folder / CONVERTED).is_file():
+        return f"{name}: already converted ({folder}, {_megabytes(folder)} MB); nothing was done"
+    require("gguf", "hf", "Converting a GGUF file")
+    about = {"package": weights.package, "version": weights.version, "file": weights.file}
+    about |= {"sha256": weights.sha256, "licence": weights.licence}
+    try:
+        with _whole_or_nothing(folder) as temporary:
+            gguf_to_folder(source, temporary)
+            write_json(temporary / CONVERTED, about)
+    except OSError as error:
+        raise CheckpointError(f"{folder} cannot be written: {error.strerror}; set AURICLE_CACHE") from error
+    size = round(source.stat().st_size / 1e6)
+    return f"{name}: converted {source.name} ({size} MB) into {folder} ({_megabytes(folder)} MB in float32), once"
+
+
+def gguf_to_folder(path: Path, folder: Path) -> None:
+    """Write the causal LM of a GGUF file, dequantised to float32, and its tokenizer as ``save_pretrained`` does.
+
+    Args:
+        path: the GGUF file.
+        folder: where to; it is there.
+
+    Raises:
+        CheckpointError: a file that Transformers cannot read.
+    """
+    where: dict[str, Any] = {"gguf_file": path.name, "local_files_only": True}
+    # newer releases keep the blocks packed unless told not to; such a model could neither be trained nor saved
+    newer = hasattr(transformers, "GgufConfig")
+    whole = {"quantization_config": transformers.GgufConfig(dequantize=True)} if newer else {}
+    try:
+        with quiet():
+            made = AutoModelForCausalLM.from_pretrained(path.parent, dtype=torch.float32, **where, **whole)
+            tokenizer = transformers.AutoTokenizer.from_pretrained(path.parent, **where)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise CheckpointError(f"{path} cannot be read as GGUF: {error}") from error
+    about = made.config.to_dict()
+    for key in ("quantization_config", "_model_name_or_path"):
+        about.pop(key, None)
+    with quiet(), torch.device("meta"):  # the weights come from the other one
+        plain = type(made)(type(made.config).from_dict(about))
+    plain.load_state_dict(made.state_dict(), assign=True)
+    plain.tie_weights()
+    plain.generation_config = made.generation_config
+    with quiet():
+        plain.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+
+
+@contextlib.contextmanager
+def _whole_or_nothing(folder: Path) -> Iterator[Path]:
+    """Give a temporary folder beside `folder` that takes its place when the block ends well."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        yield temporary
+        for file in temporary.iterdir():
+            with open(file, "rb+") as written:
+                os.fsync(written.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o777 & ~umask)  # mkdtemp makes private ones
+        if folder.exists() and not (folder / CONVERTED).is_file():
+            shutil.rmtree(folder)
+        if not folder.exists():  # else another process was as quick
+            os.replace(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _megabytes(folder: Path) -> int:
+    return round(sum(file.stat().st_size for file in folder.iterdir()) / 1e6)
+
+
+def _read(folder: Path) -> Decoder:
+    """Read a folder of `save_pretrained`; every weight must be there."""
+    local: dict[str, Any] = {"local_files_only": True}
+    try:
+        with quiet():
+            model, found = AutoModelForCausalLM.from_pretrained(
+                folder, dtype=torch.float32, use_safetensors=True, output_loading_info=True, **local
+            )
+            tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **local)
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+        raise CheckpointError(f"{folder} holds no causal LM with a tokenizer: {error}") from error
+    if absent := sorted({*found.get("missing_keys", ()), *map(str, found.get("mismatched_keys", ()))}):
+        raise CheckpointError(f"the weights in {folder} do not fit: {', '.join(absent[:3])}")
+    return Decoder(model.eval(), tokenizer)
