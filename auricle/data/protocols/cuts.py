@@ -36,6 +36,7 @@ _FIELDS = {
     "team": fields.TEAM,
     "gender_pair": fields.GENDER_PAIR,
     "language": fields.LANGUAGE,
+    "audio_type": fields.AUDIO_TYPE,
 }
 
 

@@ -31,6 +31,7 @@ class ProtocolRow:
         team: team of the voice conversion challenge (2021 DF).
         gender_pair: genders of source and target of a conversion (2021 DF).
         language: ISO 639-1 code where the corpus's own code is known, otherwise that code (2021 DF).
+        audio_type: one of `auricle.data.fields.AUDIO_TYPES`, where the corpus is not one of speech alone.
     """
 
     corpus: str
@@ -54,3 +55,4 @@ class ProtocolRow:
     team: str | None = None
     gender_pair: str | None = None
     language: str | None = None
+    audio_type: str | None = None

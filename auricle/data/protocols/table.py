@@ -7,7 +7,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from auricle.core.errors import ConfigError
-from auricle.data.protocols import aishell3, asvspoof5, asvspoof2019, asvspoof2021, dfadd, in_the_wild
+from auricle.data.protocols import (
+    aishell3,
+    all_type,
+    asvspoof5,
+    asvspoof2019,
+    asvspoof2021,
+    ctrsvdd,
+    dfadd,
+    envsdd,
+    ft_labels,
+    in_the_wild,
+)
 from auricle.data.protocols.row import ProtocolRow
 
 
@@ -96,6 +107,47 @@ PROTOCOLS: dict[str, Protocol] = {
             "content.txt of a split, or the folder with train and test",
             aishell3.SIZES,
             "Shi et al., arXiv 2010.11567",
+        ),
+        Protocol(
+            ctrsvdd.CORPUS,
+            "CtrSVDD",
+            ctrsvdd.read_ctrsvdd,
+            "train.txt, dev.txt or eval.txt, or their folder",
+            ctrsvdd.SIZES,
+            "Zang et al., Interspeech 2024",
+        ),
+        Protocol(
+            all_type.MUSIC,
+            "FakeMusicCaps, labels of All-Type-ADD",
+            all_type.read_fakemusiccaps,
+            "train.txt, dev.txt or eval.txt, or the folder Fakemusiccaps",
+            all_type.MUSIC_SIZES,
+            "counts of the released label files",
+            dict.fromkeys(("train", "dev"), all_type.GENERATORS[1:6]) | {"eval": all_type.GENERATORS[1:]},
+        ),
+        Protocol(
+            all_type.SOUND,
+            "Codecfake-A3, labels of All-Type-ADD",
+            all_type.read_codecfake_a3,
+            "train.txt, dev.txt or eval.txt, or the folder Codecfake_A3",
+            {},
+            "no published sizes",
+        ),
+        Protocol(
+            envsdd.CORPUS,
+            "EnvSDD and ESDD 2026",
+            envsdd.read_envsdd,
+            "a JSON list or metadata table, or the folder of the metadata",
+            envsdd.SIZES,
+            "total sizes of the development set; five files a real clip",
+        ),
+        Protocol(
+            ft_labels.CORPUS,
+            "FT-GRPO's released labels",
+            ft_labels.read_ft_labels,
+            "a JSON or JSONL file of the release, or its folder",
+            {},
+            "no published sizes",
         ),
     )
 }
