@@ -97,7 +97,7 @@ def write(truth: Evidence) -> str:
         truth: complete evidence.
 
     Returns:
-        Five lines, at most 19 words and tags.
+        Five lines, at most 15 words and tags.
 
     Raises:
         DataError: the label or a domain is not known, or an artefact has no place.
