@@ -23,7 +23,8 @@ class Encoded:
     Attributes:
         frames: (B, T', D), zero where padded.
         lengths: valid frames of each clip, (B,).
-        heads: logits of each auxiliary head: (B, K) of a head over the clip, (B, T', K) of one over frames.
+        heads: logits of each auxiliary head: (B, K) of a head over the clip, (B, T'', K) of one over frames, which are
+            those before they are merged.
     """
 
     frames: Tensor
@@ -80,6 +81,7 @@ class MelEncoder(nn.Module):
         layers: attention layers on top.
         heads: attention heads; divides D.
         dropout: in the attention layers.
+        merge: so many frames next to each other become one at the end: the language model has less to run through.
         clip_heads: name and number of classes of each auxiliary head over the clip.
         frame_heads: the same of each head over frames.
 
@@ -97,6 +99,7 @@ class MelEncoder(nn.Module):
         layers: int = 2,
         heads: int = 4,
         dropout: float = 0.0,
+        merge: int = 1,
         clip_heads: Mapping[str, int] | None = None,
         frame_heads: Mapping[str, int] | None = None,
     ) -> None:
@@ -106,6 +109,8 @@ class MelEncoder(nn.Module):
                 f"channels {tuple(channels)}, time_strides {tuple(time_strides)} and mel_strides {tuple(mel_strides)} "
                 "must be as long as each other, and not empty"
             )
+        if merge < 1:
+            raise ConfigError(f"merge {merge}; at least 1 frame becomes one")
         clip_heads, frame_heads = dict(clip_heads or {}), dict(frame_heads or {})
         if both := set(clip_heads) & set(frame_heads):
             raise ConfigError(f"the head {sorted(both)[0]!r} is given both over the clip and over frames; rename one")
@@ -121,6 +126,8 @@ class MelEncoder(nn.Module):
         self.flat = nn.Linear(channels[-1] * mels, dim)
         self.layers = nn.ModuleList(_Layer(dim, heads, dropout) for _ in range(layers))
         self.norm = nn.LayerNorm(dim)
+        self.merge = merge
+        self.merged = nn.Linear(merge * dim, dim) if merge > 1 else None
         self.clip_heads = nn.ModuleDict({name: nn.Linear(2 * dim, size) for name, size in clip_heads.items()})
         self.frame_heads = nn.ModuleDict({name: nn.Linear(dim, size) for name, size in frame_heads.items()})
 
@@ -128,7 +135,7 @@ class MelEncoder(nn.Module):
         """Count the output frames of a clip of so many mel frames."""
         for stride in self.time_strides:
             frames = strided(frames, stride)
-        return frames
+        return -(-frames // self.merge)
 
     def forward(self, mel: Tensor, lengths: Tensor | None = None) -> Encoded:
         """Encode clips.
@@ -157,7 +164,12 @@ class MelEncoder(nn.Module):
         for layer in self.layers:
             x = layer(x, mask)
         x = zero_masked(self.norm(x), mask)
-        return Encoded(x, lengths, self._heads(x, mask, lengths))
+        heads = self._heads(x, mask, lengths)
+        if self.merged is not None:
+            x = F.pad(x, (0, 0, 0, -x.shape[1] % self.merge)).unflatten(1, (-1, self.merge)).flatten(2)
+            lengths = (lengths + self.merge - 1) // self.merge
+            x = zero_masked(self.merged(x), mask_from_lengths(lengths, x.shape[1]))
+        return Encoded(x, lengths, heads)
 
     def _heads(self, x: Tensor, mask: Tensor, lengths: Tensor) -> dict[str, Tensor]:
         logits = {name: head(x) for name, head in self.frame_heads.items()}

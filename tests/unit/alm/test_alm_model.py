@@ -20,22 +20,24 @@ def prompt(model, frames: int, rows: int = 1) -> torch.Tensor:
     return torch.tensor([[70, *audio, 71, 72]] * rows)
 
 
-def test_encoder_padding_and_company_change_nothing() -> None:
+@pytest.mark.parametrize(("merge", "counts"), [(1, [3, 6, 4]), (4, [1, 2, 1])])
+def test_encoder_padding_and_company_change_nothing(merge, counts) -> None:
     torch.manual_seed(0)
     encoder = MelEncoder(
-        16, 24, (4, 8), (2, 2), (2, 2), 2, 4, clip_heads={"band": 3}, frame_heads={"artefact": 2}
+        16, 24, (4, 8), (2, 2), (2, 2), 2, 4, merge=merge, clip_heads={"band": 3}, frame_heads={"artefact": 2}
     ).eval()
     clips = [mel(frames, 16, seed=frames) for frames in (9, 21, 16)]
     padded = torch.nn.utils.rnn.pad_sequence(clips, batch_first=True, padding_value=99.0)
     together = encoder(padded, torch.tensor([9, 21, 16]))
-    assert together.lengths.tolist() == [encoder.frames(9), encoder.frames(21), encoder.frames(16)] == [3, 6, 4]
+    assert together.lengths.tolist() == [encoder.frames(9), encoder.frames(21), encoder.frames(16)] == counts
     for row, clip in enumerate(clips):
         alone = encoder(clip[None])
         size = alone.frames.shape[1]
         torch.testing.assert_close(together.frames[row, :size], alone.frames[0], atol=1e-5, rtol=0)
         assert not together.frames[row, size:].any()
         torch.testing.assert_close(together.heads["band"][row], alone.heads["band"][0], atol=1e-5, rtol=0)
-        torch.testing.assert_close(together.heads["artefact"][row, :size], alone.heads["artefact"][0])
+        own = alone.heads["artefact"][0]  # of every frame, merged or not
+        torch.testing.assert_close(together.heads["artefact"][row, : len(own)], own)
 
 
 def test_encoder_is_the_same_in_training_mode() -> None:
@@ -61,6 +63,8 @@ def test_encoder_refuses_wrong_shapes(bad: torch.Tensor) -> None:
 def test_encoder_refuses_what_does_not_fit() -> None:
     with pytest.raises(ConfigError, match="as long as each other"):
         MelEncoder(16, 16, (4, 8), (2,), (2, 2))
+    with pytest.raises(ConfigError, match="merge 0"):
+        MelEncoder(16, 16, (4,), (2,), (2,), merge=0)
     with pytest.raises(ConfigError, match="both over the clip"):
         MelEncoder(16, 16, (4,), (2,), (2,), clip_heads={"a": 2}, frame_heads={"a": 2})
     with pytest.raises(DataError, match="lengths"):
