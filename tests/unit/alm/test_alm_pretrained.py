@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
-gguf = pytest.importorskip("gguf")
+pytest.importorskip("gguf")
 
+import gguf
 from transformers import LlamaForCausalLM
 
 from auricle.alm import pretrained
