@@ -14,7 +14,10 @@ def evaluate(
     system: options.System,
     run: options.Run = None,
     manifest: Annotated[
-        Path | None, typer.Option(help="Measure on this labelled manifest instead of the run's own test split.")
+        Path | None,
+        typer.Option(
+            help="Measure on this, not on the run's own test split: a labelled manifest, or voice_auth's CSV of trials."
+        ),
     ] = None,
     scores: Annotated[Path | None, typer.Option(help="File of scores, `trial score` a line; needs --key.")] = None,
     key: Annotated[
@@ -30,6 +33,8 @@ def evaluate(
       auricle evaluate mambo --run runs/mambo --manifest mine.jsonl
 
       auricle evaluate mambo --scores scores.txt --key trial_metadata.txt
+
+      auricle evaluate voice_auth --run runs/voice_auth --manifest clips/attacks.csv
     """
     from rich.console import Console
 

@@ -20,7 +20,7 @@ from auricle.data.protocols.asvspoof2021 import (
     read_asvspoof2021_la,
     read_asvspoof2021_trials,
 )
-from auricle.data.protocols.attack_trials import AttackTrial, audit_files, read_attack_trials
+from auricle.data.protocols.attack_trials import AttackTrial, audit_files, located, read_attack_trials, scored_trials
 from auricle.data.protocols.counts import CheckRow, CheckTable, check
 from auricle.data.protocols.cuts import Manifest, audio_path, missing_audio, to_manifest
 from auricle.data.protocols.dfadd import read_dfadd
@@ -45,6 +45,7 @@ __all__ = [
     "audit_files",
     "by_kind",
     "check",
+    "located",
     "missing_audio",
     "protocol",
     "read",
@@ -61,5 +62,6 @@ __all__ = [
     "read_dfadd",
     "read_in_the_wild",
     "read_voxceleb",
+    "scored_trials",
     "to_manifest",
 ]  # fmt: skip

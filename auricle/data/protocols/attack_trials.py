@@ -223,7 +223,7 @@ def _need_files(file: Path, trials: list[AttackTrial], root: Path) -> None:
             if name in missing:
                 continue
             if name not in places:
-                found = next((root / f"{name}{end}" for end in _SUFFIXES if (root / f"{name}{end}").is_file()), None)
+                found = located(name, root)
                 if found is None:
                     missing[name] = trial.line
                     continue
@@ -308,20 +308,38 @@ def _own(scores_file: Path, key: Path) -> AttackTrials:
     if known:
         name, (_, _, line) = next(iter(known.items()))
         raise DataError(f"{scores_file}, line {line}: trial {name!r} is not in {key}")
+    return scored_trials(trials, values, None if detectors[0] is None else [v for v in detectors if v is not None])
+
+
+def scored_trials(
+    trials: Sequence[AttackTrial], scores: Sequence[float], detector: Sequence[float] | None = None
+) -> AttackTrials:
+    """Join a list of attack trials and its scores, for an audit.
+
+    Args:
+        trials: N trials.
+        scores: the verifier's, (N,).
+        detector: the detector's of the clips under test, (N,); None where there is none.
+    """
     domains = [trial.domain for trial in trials]
     return AttackTrials(
-        values,
+        scores,
         [trial.kind for trial in trials],
         [trial.target for trial in trials],
         [trial.speaker for trial in trials],
         [trial.generator for trial in trials],
         [trial.language for trial in trials],
         [trial.condition for trial in trials],
-        detector=None if detectors[0] is None else [value for value in detectors if value is not None],
+        detector=detector,
         domain=domains if any(domains) else None,
         # a clip under several conditions (noise added on the way) is several clips to a detector
         test=[f"{trial.test} {trial.condition}".strip() for trial in trials],
     )
+
+
+def located(name: str, root: Path) -> Path | None:
+    """Find the file that a list calls `name` below `root`, with .wav or .flac if need be; None if there is none."""
+    return next((root / f"{name}{end}" for end in _SUFFIXES if (root / f"{name}{end}").is_file()), None)
 
 
 def _read_scores(file: Path) -> dict[str, tuple[float, float | None, int]]:

@@ -17,6 +17,7 @@ from auricle.data.clips import Clips
 from auricle.data.protocols import audit_files
 from auricle.metrics.audit import AttackTrials, Audit, AuditRow, audit, read_trials, write_trials
 from auricle.systems.voice_auth import controls, data, page, sweeps
+from auricle.systems.voice_auth.brought import score_trials
 from auricle.systems.voice_auth.config import VoiceAuthConfig
 from auricle.systems.voice_auth.detectors import clip_scores, file_scores
 from auricle.systems.voice_auth.embeddings import Embedder
@@ -225,6 +226,33 @@ def pool_runs(folders: Sequence[Path]) -> Report:
     return pool([Report.load(folder / "report.json") for folder in folders])
 
 
+def evaluate_manifest(cfg: VoiceAuthConfig, run: RunFolder, path: str | Path) -> Report:
+    """Audit a trained run on trials of the user's own clips; the thresholds are set on those trials' impostors.
+
+    Args:
+        cfg: the run's config.
+        run: a trained run.
+        path: a CSV of attack trials (see `auricle.data.protocols.attack_trials`), beside the clips that it names.
+
+    Returns:
+        The audit as a report; the trials go to ``scores/<list>.npz`` and the report to ``report-<list>.json``.
+
+    Raises:
+        DataError: a list that cannot carry an audit, or files that are no usable audio; each is named.
+    """
+    login = load(run.path)
+    trials = score_trials(login, path)
+    threshold = login.calibration.threshold if trials.detector is not None else None
+    found = audit(
+        trials, fars=cfg.eval.fars, replicates=cfg.eval.bootstrap, seed=cfg.seed, detector_threshold=threshold
+    )
+    name = Path(path).stem
+    report = _scored(found, name, login.preset, login.toy, [cfg.seed])
+    write_trials(run.scores / f"{name}.npz", trials)
+    report.save(run.path / f"report-{name}.json")
+    return report
+
+
 def evaluate_scores(score_file: str | Path, key_file: str | Path) -> Report:
     """Audit any verifier by its score file; no model is needed.
 
@@ -242,12 +270,14 @@ def evaluate_scores(score_file: str | Path, key_file: str | Path) -> Report:
     """
     whole = Path(score_file).suffix.lower() in (".npz", ".parquet")
     trials = read_trials(score_file) if whole else audit_files(score_file, key_file)
-    found = audit(trials)
-    name = Path(score_file).stem
-    said = verdicts(found)
+    return _scored(audit(trials), Path(score_file).stem, "scores", toy=False, seeds=[])
+
+
+def _scored(found: Audit, name: str, preset: str, toy: bool, seeds: list[int]) -> Report:
+    """Put an audit of trials from outside into a report."""
     return Report(
-        system="voice_auth", preset="scores", data=name, toy=False, seeds=[], environment=environment(),
+        system="voice_auth", preset=preset, data=name, toy=toy, seeds=seeds, environment=environment(),
         metrics=unique([*metric_rows(found.rows, name), *chance_rows(found.points, name)]),
-        warnings=[*said, tandem_verdict(found) or "no detector scores: the verifier alone",
-                  *unprinted(found, "all trials"), *unmeasured(found.rows), *found.notes],
+        warnings=[*verdicts(found), tandem_verdict(found) or "no detector scores: the verifier alone",
+                  *([TOY] if toy else []), *unprinted(found, "all trials"), *unmeasured(found.rows), *found.notes],
     )  # fmt: skip
