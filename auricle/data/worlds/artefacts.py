@@ -274,10 +274,10 @@ def _repeat(wave: Wave, one: Artefact, rng: np.random.Generator) -> Wave:
 
 
 def _click(wave: Wave, one: Artefact, rng: np.random.Generator) -> Wave:
-    """Add a burst of 1 to 3 ms at 0.5 to 2 times the clip's peak, with random signs."""
+    """Add a burst of 1 to 3 ms at 0.4 to 1.2 times the clip's peak, with random signs."""
     out = wave.copy()
     where = _stretch(one, wave)
-    height = (0.5 + 1.5 * one.strength) * float(np.abs(wave).max())
+    height = (0.4 + 0.8 * one.strength) * float(np.abs(wave).max())
     out[where] += (
         height * rng.uniform(0.5, 1.0, where.stop - where.start) * rng.choice([-1, 1], where.stop - where.start)
     ).astype(np.float32)
@@ -285,9 +285,9 @@ def _click(wave: Wave, one: Artefact, rng: np.random.Generator) -> Wave:
 
 
 def _gain(wave: Wave, one: Artefact, rng: np.random.Generator) -> Wave:
-    """Raise a stretch by 4 to 18 dB, with steps at both ends."""
+    """Raise a stretch by 4 to 15 dB, with steps at both ends."""
     out = wave.copy()
-    out[_stretch(one, wave)] *= 10 ** ((4 + 14 * one.strength) / 20)
+    out[_stretch(one, wave)] *= 10 ** ((4 + 11 * one.strength) / 20)
     return out
 
 
