@@ -35,6 +35,7 @@ SLOW = (
     "auricle data export",
     "auricle data protocol",  # needs a published corpus: tests/unit/cli
     "auricle infer voice_auth",  # needs a run of its own: tests/smoke
+    "auricle evaluate voice_auth --run",  # the same: tests/unit/voice_auth
     "auricle models add",  # needs the network unless the package is there: tests/unit/cli
 )
 
