@@ -166,8 +166,10 @@ class Adapter:
         """
         if self.audio_token_id is None:
             raise DataError(f"{type(self.base).__name__} is a language model without an audio encoder")
+        features = features.to(self.device)
         if lengths is None:
-            lengths = torch.full((len(features),), features.shape[1], device=features.device)
+            lengths = torch.full((len(features),), features.shape[1])
+        lengths = lengths.to(self.device)
         if self.kind == "auricle_audio_lm":
             made = self.base.encode(features, lengths)
             rows = [row[:size] for row, size in zip(made.frames, made.lengths.tolist(), strict=True)]

@@ -51,6 +51,9 @@ class SftLoss:
 class Policy(nn.Module):
     """A module around an adapter, for what wants to call a module: the training loop, and data-parallel wrappers.
 
+    With several processes every tensor that a job gives back has to be part of the loss, and `auricle.train.fit` has to
+    be told of `unused_weights`: drop `SftLoss.heads` where no loss reads them.
+
     Args:
         adapter: its model's weights are those of this module.
     """

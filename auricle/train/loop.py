@@ -69,6 +69,7 @@ def fit(
     mixed_precision: Literal["no", "bf16"] = "no",
     tensorboard: bool = False,
     progress: bool = True,
+    unused_weights: bool = False,
 ) -> FitResult:
     """Train a model, or go on with a run that was stopped, to the same numbers as if it never had been.
 
@@ -106,6 +107,8 @@ def fit(
         mixed_precision: "no" or "bf16" (autocast around `step`; weights stay as they are).
         tensorboard: write event files too (extra ``tensorboard``).
         progress: show a bar, or lines where there is no terminal.
+        unused_weights: some trained weights may have no part in a loss (auxiliary heads, say). Several processes have
+            to be told, at the price of a walk over the graph in each update.
 
     Returns:
         How the run ended.
@@ -123,7 +126,7 @@ def fit(
     )  # fmt: skip
     if evaluate is None and patience is not None:
         raise ConfigError(f"patience is {patience} but there is no evaluate(); give one, or patience=None")
-    trainer = _Trainer(plan, model, Path(folder), dict(meta or {}))
+    trainer = _Trainer(plan, model, Path(folder), dict(meta or {}), unused_weights)
     try:
         return trainer.run(step, epoch_batches, evaluate, tensorboard, progress)
     finally:
@@ -133,12 +136,14 @@ def fit(
 class _Trainer:
     """What one call of `fit` carries from step to step."""
 
-    def __init__(self, plan: Plan, model: nn.Module, folder: Path, meta: dict[str, Any]) -> None:
+    def __init__(self, plan: Plan, model: nn.Module, folder: Path, meta: dict[str, Any], unused: bool) -> None:
         # slow to import, and not needed to load a checkpoint
-        from accelerate import Accelerator
+        from accelerate import Accelerator, DistributedDataParallelKwargs
 
         # explicit, as `accelerate launch` would otherwise bring a precision of its own; autocast is ours (see Update)
-        self.accelerator = Accelerator(mixed_precision="no")
+        self.accelerator = Accelerator(
+            mixed_precision="no", kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=unused)]
+        )
         self.main: bool = self.accelerator.is_main_process
         self.plan, self.folder, self.meta = plan, folder, meta
         self.checkpoints = folder / "checkpoints"
