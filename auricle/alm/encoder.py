@@ -82,6 +82,10 @@ class MelEncoder(nn.Module):
         heads: attention heads; divides D.
         dropout: in the attention layers.
         merge: so many frames next to each other become one at the end: the language model has less to run through.
+        summary: put one more frame in front, made of the mean and the maximum over the clip, which is what the heads
+            over the clip read: what they have learnt to find, the language model need not search for again.
+        seekers: so many learnt weightings of the frames, each of which gives the mean position that it looks at to what
+            is pooled over the clip: something short is found alike wherever it lies, and the place is read off.
         clip_heads: name and number of classes of each auxiliary head over the clip.
         frame_heads: the same of each head over frames.
 
@@ -100,6 +104,8 @@ class MelEncoder(nn.Module):
         heads: int = 4,
         dropout: float = 0.0,
         merge: int = 1,
+        summary: bool = False,
+        seekers: int = 0,
         clip_heads: Mapping[str, int] | None = None,
         frame_heads: Mapping[str, int] | None = None,
     ) -> None:
@@ -128,14 +134,17 @@ class MelEncoder(nn.Module):
         self.norm = nn.LayerNorm(dim)
         self.merge = merge
         self.merged = nn.Linear(merge * dim, dim) if merge > 1 else None
-        self.clip_heads = nn.ModuleDict({name: nn.Linear(2 * dim, size) for name, size in clip_heads.items()})
+        self.seekers = nn.Linear(dim, seekers) if seekers else None
+        pooled = (2 + seekers) * dim
+        self.summary = nn.Linear(pooled, dim) if summary else None
+        self.clip_heads = nn.ModuleDict({name: nn.Linear(pooled, size) for name, size in clip_heads.items()})
         self.frame_heads = nn.ModuleDict({name: nn.Linear(dim, size) for name, size in frame_heads.items()})
 
     def frames(self, frames: int) -> int:
         """Count the output frames of a clip of so many mel frames."""
         for stride in self.time_strides:
             frames = strided(frames, stride)
-        return -(-frames // self.merge)
+        return -(-frames // self.merge) + (self.summary is not None)
 
     def forward(self, mel: Tensor, lengths: Tensor | None = None) -> Encoded:
         """Encode clips.
@@ -164,20 +173,25 @@ class MelEncoder(nn.Module):
         for layer in self.layers:
             x = layer(x, mask)
         x = zero_masked(self.norm(x), mask)
-        heads = self._heads(x, mask, lengths)
+        pooled = self._pooled(x, mask, lengths)
+        heads = {name: head(x) for name, head in self.frame_heads.items()}
+        heads |= {name: head(pooled) for name, head in self.clip_heads.items()}
         if self.merged is not None:
             x = F.pad(x, (0, 0, 0, -x.shape[1] % self.merge)).unflatten(1, (-1, self.merge)).flatten(2)
             lengths = (lengths + self.merge - 1) // self.merge
             x = zero_masked(self.merged(x), mask_from_lengths(lengths, x.shape[1]))
+        if self.summary is not None:
+            x, lengths = torch.cat([self.summary(pooled)[:, None], x], dim=1), lengths + 1
         return Encoded(x, lengths, heads)
 
-    def _heads(self, x: Tensor, mask: Tensor, lengths: Tensor) -> dict[str, Tensor]:
-        logits = {name: head(x) for name, head in self.frame_heads.items()}
-        if self.clip_heads:
-            greatest = x.masked_fill(~mask[..., None], float("-inf")).amax(1)
-            pooled = torch.cat([x.sum(1) / lengths[:, None], greatest], dim=-1)
-            logits |= {name: head(pooled) for name, head in self.clip_heads.items()}
-        return logits
+    def _pooled(self, x: Tensor, mask: Tensor, lengths: Tensor) -> Tensor:
+        """Give mean and maximum over the valid frames, and the positions that seekers look at, (B, (2 + S) D)."""
+        greatest = x.masked_fill(~mask[..., None], float("-inf")).amax(1)
+        found = [x.sum(1) / lengths[:, None], greatest]
+        if self.seekers is not None:
+            weights = self.seekers(x).masked_fill(~mask[..., None], float("-inf")).softmax(1)  # (B, T, S)
+            found.append((weights.transpose(1, 2) @ positions(x)).flatten(1))
+        return torch.cat(found, dim=-1)
 
 
 def strided(size: int, stride: int) -> int:

@@ -20,12 +20,15 @@ def prompt(model, frames: int, rows: int = 1) -> torch.Tensor:
     return torch.tensor([[70, *audio, 71, 72]] * rows)
 
 
-@pytest.mark.parametrize(("merge", "counts"), [(1, [3, 6, 4]), (4, [1, 2, 1])])
-def test_encoder_padding_and_company_change_nothing(merge, counts) -> None:
+@pytest.mark.parametrize(
+    ("merge", "summary", "counts"), [(1, False, [3, 6, 4]), (4, False, [1, 2, 1]), (4, True, [2, 3, 2])]
+)
+def test_encoder_padding_and_company_change_nothing(merge, summary, counts) -> None:
     torch.manual_seed(0)
     encoder = MelEncoder(
-        16, 24, (4, 8), (2, 2), (2, 2), 2, 4, merge=merge, clip_heads={"band": 3}, frame_heads={"artefact": 2}
-    ).eval()
+        16, 24, (4, 8), (2, 2), (2, 2), 2, 4, merge=merge, summary=summary, seekers=2 * summary,
+        clip_heads={"band": 3}, frame_heads={"artefact": 2},
+    ).eval()  # fmt: skip
     clips = [mel(frames, 16, seed=frames) for frames in (9, 21, 16)]
     padded = torch.nn.utils.rnn.pad_sequence(clips, batch_first=True, padding_value=99.0)
     together = encoder(padded, torch.tensor([9, 21, 16]))
