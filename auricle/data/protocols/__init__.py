@@ -6,6 +6,7 @@ complaint has the file, the line and what was expected.
 """
 
 from auricle.data.protocols.aishell3 import Transcript, read_aishell3, read_aishell3_texts
+from auricle.data.protocols.all_type import read_codecfake_a3, read_fakemusiccaps
 from auricle.data.protocols.asv_scores import (
     AsvScores,
     AsvTrial,
@@ -22,8 +23,11 @@ from auricle.data.protocols.asvspoof2021 import (
 )
 from auricle.data.protocols.attack_trials import AttackTrial, audit_files, located, read_attack_trials, scored_trials
 from auricle.data.protocols.counts import CheckRow, CheckTable, check
+from auricle.data.protocols.ctrsvdd import read_ctrsvdd
 from auricle.data.protocols.cuts import Manifest, audio_path, missing_audio, to_manifest
 from auricle.data.protocols.dfadd import read_dfadd
+from auricle.data.protocols.envsdd import read_envsdd
+from auricle.data.protocols.ft_labels import read_ft_labels
 from auricle.data.protocols.in_the_wild import read_in_the_wild
 from auricle.data.protocols.row import ProtocolRow
 from auricle.data.protocols.table import PROTOCOLS, Protocol, protocol, read
@@ -59,7 +63,12 @@ __all__ = [
     "read_asvspoof2021_la",
     "read_asvspoof2021_trials",
     "read_attack_trials",
+    "read_codecfake_a3",
+    "read_ctrsvdd",
     "read_dfadd",
+    "read_envsdd",
+    "read_fakemusiccaps",
+    "read_ft_labels",
     "read_in_the_wild",
     "read_voxceleb",
     "scored_trials",

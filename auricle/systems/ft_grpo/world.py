@@ -246,7 +246,7 @@ class World:
 def narrowed(wave: np.ndarray) -> np.ndarray:
     """Keep the band that the world has, and no offset: (T,) to (T,)."""
     wave = channel.band_limit(wave, RATE_HZ, LOW_HZ, HIGH_HZ)
-    return wave - wave.mean()
+    return np.asarray(wave - wave.mean())
 
 
 def as_int16(wave: np.ndarray, level_db: float = NATURAL_DBFS) -> np.ndarray:
