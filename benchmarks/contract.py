@@ -24,6 +24,7 @@ class Case:
         peer_name: who that is.
         unit: ``s``, ``ms`` or ``MB``.
         measure: what is measured of a call, in seconds or bytes; lower is better.
+        items: how many items a call of ours and one of the peer does; times are of one item.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Case:
     peer_name: str
     unit: str = "s"
     measure: Callable[[Callable[[], object]], float] | None = None
+    items: tuple[int, int] = (1, 1)
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ def measure(case: Case, repeats: int, budget_s: float) -> dict[str, object]:
     case.peer()
     pairs: list[tuple[float, float]] = []
     while len(pairs) < 2 or (len(pairs) < repeats and time.perf_counter() - begin < budget_s):
-        pairs.append((seconds(case.ours), seconds(case.peer)))
+        pairs.append((seconds(case.ours) / case.items[0], seconds(case.peer) / case.items[1]))
     return row_of(case, pairs)
 
 

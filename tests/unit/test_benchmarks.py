@@ -4,6 +4,7 @@ import importlib.util
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -90,3 +91,28 @@ def test_scores_are_those_of_the_plain_loop(bench, tmp_path):
     rows = list(scoring.infer(model, files))
     assert all(row.error is None for row in rows)
     np.testing.assert_allclose([row.score for row in rows], scoring.plain_loop(model, files), atol=1e-5)
+
+
+def test_both_sides_of_a_group_do_the_same(bench, monkeypatch):
+    pytest.importorskip("peft")
+    alm = bench("alm")
+    for name, size in {"PROMPTS": 3, "SAMPLES": 2, "TOKENS": 4, "FRAMES": 30, "CALLS": 2}.items():
+        monkeypatch.setattr(alm, name, size)
+    job = alm.Job()
+    ids = job.ours()
+    assert ids.shape == job.batched().shape == (6, 4)
+    assert job.one_by_one().shape == (2, 4)
+    for encoded in (False, True):
+        once, repeated = (job.step(ids, times, encoded) for times in (1, 2))
+        assert once.keys() == repeated.keys()
+        assert any(grad.abs().max() > 1e-4 for grad in once.values())
+        for name, grad in once.items():
+            np.testing.assert_allclose(grad, repeated[name], atol=1e-5 * max(1.0, float(repeated[name].abs().max())))
+
+
+def test_times_are_those_of_one_item(bench):
+    contract = bench("contract")
+    case = contract.Case("job", lambda: time.sleep(0.04), lambda: time.sleep(0.02), "them", items=(4, 1))
+    row = contract.measure(case, 2, 10.0)
+    assert row["ours"] == pytest.approx(0.01, abs=0.008)
+    assert row["ratio"] > 1.0
