@@ -27,6 +27,13 @@ def infer(
     cache: Annotated[
         Path | None, typer.Option(help="Folder of earlier answers, found by content.", show_default=False)
     ] = None,
+    plots: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for pictures, of a system that draws some; plots/ in the run folder if not given.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Answer for audio files: one JSON line each on standard output, in the order given.
 
@@ -42,6 +49,8 @@ def infer(
       auricle infer mambo --run runs/mambo recordings/ > answers.jsonl
 
       auricle infer mambo recordings/ --out answers.jsonl --engine ray --workers 8
+
+      auricle infer ft_grpo any.wav --plots pictures/
     """
     from auricle.systems.answers import answers, write_answers
     from auricle.systems.pipeline import open_existing
@@ -50,11 +59,11 @@ def infer(
     open_existing(system, folder)
     failed = 0
     if out is not None:
-        done = write_answers(folder, inputs, out, engine=engine, workers=workers, cache=cache)
+        done = write_answers(folder, inputs, out, engine=engine, workers=workers, cache=cache, plots=plots)
         typer.echo(f"{out}: {done.rows} lines, {done.before} of them from before", err=True)
         failed = done.errors
     else:
-        for row in answers(folder, inputs, engine=engine, workers=workers, cache=cache):
+        for row in answers(folder, inputs, engine=engine, workers=workers, cache=cache, plots=plots):
             failed += "error" in row
             typer.echo(json.dumps(row, ensure_ascii=False))
     if failed:

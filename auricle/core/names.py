@@ -52,7 +52,7 @@ class Spec:
 
 PAPERS: tuple[Paper, ...] = (
     Paper("mambo", "XLSR-MamBo", "2601.02944", "is this speech synthetic?", works=True),
-    Paper("ft_grpo", "FT-GRPO", "2601.02983", "is this audio fake, and where is the evidence?"),
+    Paper("ft_grpo", "FT-GRPO", "2601.02983", "is this audio fake, and where is the evidence?", works=True),
     Paper(
         "voice_auth",
         "Voice authentication",

@@ -52,6 +52,7 @@ def answers(
     engine: str = "local",
     workers: int | None = None,
     cache: str | Path | None = None,
+    plots: str | Path | None = None,
     known: Callable[[str], Row | None] = lambda name: None,
 ) -> Iterator[Row]:
     """Answer for files and folders.
@@ -64,13 +65,14 @@ def answers(
         workers: local: batches at once (torch's number of threads by default); ray: processes, each of which loads
             the run once (one a processor of the cluster by default).
         cache: folder of earlier answers, found by the content of a file and of the checkpoint.
+        plots: folder for the pictures of a system that draws some; an answer from the cache draws none.
         known: gives the row of an input that needs no answer any more.
 
     Yields:
         One row per input, in order: the answer, or ``{input, error}``.
 
     Raises:
-        ConfigError: unknown engine, or fewer than one worker.
+        ConfigError: unknown engine, fewer than one worker, or `plots` for a system that draws nothing.
         CheckpointError: a folder that is no trained run.
         MissingExtra: ``ray`` without Ray.
     """
@@ -79,7 +81,8 @@ def answers(
     if workers is not None and workers < 1:
         raise ConfigError(f"{workers} workers; at least 1 is needed")
     folder = _trained(run)
-    score = _local(folder, workers) if engine == "local" else _ray(folder, workers)
+    drawn = None if plots is None else Path(plots).absolute()
+    score = _local(folder, workers, drawn) if engine == "local" else _ray(folder, workers, drawn)
     with contextlib.ExitStack() as stack:
         kept = ResultCache(cache, fingerprint(folder)) if cache is not None else None
         if kept is not None:
@@ -151,11 +154,11 @@ def _cached(item: _Item, cache: ResultCache | None) -> Row | None:
     return None if value is None else {"input": item.path, **value}
 
 
-def _local(folder: Path, workers: int | None) -> Callable[[Iterator[str]], Iterator[Row]]:
+def _local(folder: Path, workers: int | None, plots: Path | None) -> Callable[[Iterator[str]], Iterator[Row]]:
     def score(paths: Iterator[str]) -> Iterator[Row]:
         import torch
 
-        model, infer = _loaded(folder)
+        model, infer = _loaded(folder, plots)
         before = torch.get_num_threads()
         torch.set_num_threads(workers or before)
         try:
@@ -167,32 +170,38 @@ def _local(folder: Path, workers: int | None) -> Callable[[Iterator[str]], Itera
     return score
 
 
-def _loaded(folder: Path) -> tuple[Any, Callable[[Any, Iterable[str]], Iterator[Any]]]:
+def _loaded(folder: Path, plots: Path | None) -> tuple[Any, Callable[[Any, Iterable[str]], Iterator[Any]]]:
     import auricle
     from auricle.core.run import RunFolder
     from auricle.systems import system
 
-    return auricle.load(folder), system(RunFolder(folder).saved_config()["system"]).infer
+    name = RunFolder(folder).saved_config()["system"]
+    model = auricle.load(folder)
+    if plots is not None:
+        if not hasattr(model, "drawing"):
+            raise ConfigError(f"'{name}' draws no pictures; leave out --plots")
+        model = model.drawing(plots)
+    return model, system(name).infer
 
 
 class _Worker:
     """One of Ray's processes: it loads the run once and answers for batches of files."""
 
-    def __init__(self, folder: Path) -> None:
-        self.model, self.infer = _loaded(folder)
+    def __init__(self, folder: Path, plots: Path | None) -> None:
+        self.model, self.infer = _loaded(folder, plots)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         rows = [json.dumps(result.as_dict(), ensure_ascii=False) for result in self.infer(self.model, batch["path"])]
         return {"place": batch["place"], "row": rows}
 
 
-def _ray(folder: Path, workers: int | None) -> Callable[[Iterator[str]], Iterator[Row]]:
+def _ray(folder: Path, workers: int | None, plots: Path | None) -> Callable[[Iterator[str]], Iterator[Row]]:
     if not os.environ.get("RAY_ADDRESS"):
         # read when Ray is imported: a Ray of this machine alone then listens on the loopback address only
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     ray = require("ray", "ray", "--engine ray")
     data = require("ray.data", "ray", "--engine ray")
-    _loaded(folder)  # a run that cannot be used is refused here, with one clear error, and not on every worker
+    _loaded(folder, plots)  # a run that cannot be used is refused here, with one clear error, and not on every worker
 
     def score(paths: Iterator[str]) -> Iterator[Row]:
         rows = [{"place": place, "path": path} for place, path in enumerate(paths)]
@@ -205,7 +214,7 @@ def _ray(folder: Path, workers: int | None) -> Callable[[Iterator[str]], Iterato
         blocks = max(count, -(-len(rows) // RAY_BATCH))
         scored = data.from_items(rows, override_num_blocks=min(blocks, len(rows))).map_batches(
             _Worker,
-            fn_constructor_args=(folder,),
+            fn_constructor_args=(folder, plots),
             batch_size=RAY_BATCH,
             batch_format="numpy",
             num_cpus=1,
@@ -268,7 +277,7 @@ def write_answers(run: str | Path, inputs: Iterable[str | Path], out: str | Path
         run: as in `answers`.
         inputs: as in `answers`.
         out: the file of JSON lines.
-        **settings: `engine`, `workers` and `cache` of `answers`.
+        **settings: `engine`, `workers`, `cache` and `plots` of `answers`.
 
     Returns:
         Counts.

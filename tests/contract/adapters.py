@@ -94,4 +94,41 @@ def _voice_auth() -> Adapter:
     )
 
 
-ADAPTERS: dict[str, Callable[[], Adapter]] = {"mambo": _mambo, "voice_auth": _voice_auth}
+def _ft_grpo() -> Adapter:
+    from auricle.systems.ft_grpo.config import paper, smoke
+    from auricle.systems.ft_grpo.data import Item
+    from auricle.systems.ft_grpo.items import Batch, batch, ready
+    from auricle.systems.ft_grpo.model import bare, build
+    from auricle.systems.ft_grpo.train import SftStep
+
+    def config() -> Any:
+        base = smoke()
+        return base.model_copy(update={"model": base.model.model_copy(update={"dim": 16, "channels": (4, 4)})})
+
+    def mel(frames: int, seed: int) -> Tensor:
+        return torch.randn(frames, 64, generator=torch.Generator().manual_seed(seed))
+
+    def clips(cfg: Any) -> Any:
+        waves = (3000 * torch.randn(4, 24_000, generator=torch.Generator().manual_seed(0))).short().numpy()
+        rows = [Item(str(n), "sound", "real", (), wave, "group", str(n), "") for n, wave in enumerate(waves)]
+        return ready(rows, cfg.model)
+
+    def forward(model: nn.Module, mels: Tensor, lengths: Tensor) -> Tensor:
+        odds: Tensor = model.log_odds(mels, lengths, ["<think>\n"] * len(mels))
+        return odds
+
+    def step(cfg: Any, model: nn.Module, items: Batch) -> Mapping[str, Tensor]:
+        return SftStep(model, clips(cfg), cfg.train.head_weight)(model, items)
+
+    return Adapter(
+        config=config,
+        build=build,
+        inputs=lambda count: [mel(60 + 23 * item, item) for item in range(count)],
+        batch=lambda cfg: batch(clips(cfg), range(4)),
+        step=step,
+        forward=forward,
+        meta=lambda: bare(paper()),
+    )
+
+
+ADAPTERS: dict[str, Callable[[], Adapter]] = {"mambo": _mambo, "voice_auth": _voice_auth, "ft_grpo": _ft_grpo}

@@ -1,0 +1,161 @@
+"""Settings of `ft_grpo`. FOUND values are those of the released scripts; the others say why they are so."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from auricle.core.config import Config
+from auricle.systems.ft_grpo.world_config import DataConfig
+
+
+class ModelConfig(Config):
+    """The audio language model: our own small one, our encoder under a causal LM of yours, or a public one."""
+
+    backbone: str | None = None  # folder of a public audio LM (Qwen2.5-Omni thinker, Qwen2-Audio); replaces all below
+    decoder: str | None = None  # folder of a causal LM under our encoder; null builds the tiny one below
+    dim: int = Field(128, ge=16)  # of encoder and tiny decoder
+    layers: int = Field(3, ge=1)  # of the tiny decoder
+    heads: int = Field(4, ge=1)
+    hidden: int | None = Field(None, ge=16)  # of its feed-forward layers; null is 3 x dim
+    encoder_layers: int = Field(2, ge=0)
+    channels: tuple[int, ...] = (24, 48, 64)  # of the 2-D convolutions
+    time_strides: tuple[int, ...] = (2, 2, 1)  # 40 ms frames: a time bin is more than four of them
+    mel_strides: tuple[int, ...] = (2, 2, 2)
+    dropout: float = Field(0.0, ge=0, lt=1)
+    merge: int = Field(5, ge=1)  # encoder frames to one place of the decoder, 200 ms
+    summary: bool = True  # one more place, made of the mean and the maximum that the auxiliary heads read
+    seekers: int = Field(4, ge=0)  # weightings of the frames whose mean position goes there too
+    lora_rank: int = Field(0, ge=0)  # 0 trains every weight, which a model made from nothing needs
+    lora_alpha: float = Field(16.0, gt=0)
+
+    @model_validator(mode="after")
+    def _fits(self) -> ModelConfig:
+        if self.backbone is not None and self.decoder is not None:
+            raise ValueError("model.backbone is a whole audio language model; give it or model.decoder, not both")
+        return self
+
+
+class StageConfig(Config):
+    """One stage of supervised training."""
+
+    steps: int = Field(ge=1)
+    batch: int = Field(64, ge=1)
+    lr: float = Field(1e-3, gt=0)
+    weight_decay: float = Field(0.1, ge=0)
+    warmup: float = Field(0.05, ge=0, le=1)
+    save_every: int = Field(100, ge=1)
+    eval_every: int = Field(100, ge=1)
+
+
+class GrpoConfig(Config):
+    """Stage 2. The defaults are those of the released scripts and of ms-swift 3.9, which they start."""
+
+    steps: int = Field(100, ge=1)
+    prompts: int = Field(32, ge=1)  # a step
+    samples: int = Field(8, ge=2)  # G
+    kind: Literal["grpo", "dr_grpo", "dapo", "sapo"] = "grpo"
+    clip: float = Field(0.2, ge=0, lt=1)
+    beta: float = Field(0.04, ge=0)
+    temperature: float = Field(0.9, gt=0)
+    top_p: float = Field(0.9, gt=0, le=1)
+    top_k: int = Field(50, ge=0)
+    max_new: int = Field(64, ge=1)
+    accuracy: float = Field(1.0, ge=0)  # weights of the rewards
+    format: float = Field(0.1, ge=0)
+    structure: float = Field(0.1, ge=0)
+    ground: float = Field(0.0, ge=0)  # not in the release; needs clips whose artefacts are known
+    lr: float = Field(1e-5, gt=0)
+    weight_decay: float = Field(0.1, ge=0)
+    warmup: float = Field(0.05, ge=0, le=1)
+    save_every: int = Field(50, ge=1)
+    eval_every: int = Field(50, ge=1)
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Weight of each reward."""
+        return {
+            "accuracy": self.accuracy, "format": self.format, "structure": self.structure, "ground": self.ground
+        }  # fmt: skip
+
+
+class TrainConfig(Config):
+    """The stages, in order; a number of steps of null leaves a stage out."""
+
+    heads: StageConfig | None = None  # encoder and its auxiliary heads alone, which is cheap; not in the paper
+    sft: StageConfig = StageConfig(steps=1000)
+    head_weight: float = Field(0.3, ge=0)  # of the auxiliary losses beside the text's, in SFT
+    grpo: GrpoConfig | None = GrpoConfig()
+    # SFT for about as long as stage 2 takes, from the same weights: the row that GRPO has to beat
+    more_sft: StageConfig | None = None
+
+
+class EvalConfig(Config):
+    """What is measured and how."""
+
+    batch: int = Field(64, ge=1)
+    max_new: int = Field(64, ge=1)
+    rationales: int = Field(4, ge=1)  # the score averages over so many rationales, the greedy one among them
+    bootstrap: int = Field(1000, ge=100)
+    counterfactuals: int = Field(100, ge=0)  # test fakes whose artefact is moved and removed; 0 leaves it out
+    pictures: int = Field(8, ge=0)  # annotated spectrograms in the report
+
+
+class FtGrpoConfig(Config):
+    """Everything that decides a run."""
+
+    seed: int = 0
+    data: DataConfig = DataConfig()
+    model: ModelConfig = ModelConfig()
+    train: TrainConfig = TrainConfig()
+    eval: EvalConfig = EvalConfig()
+
+
+def paper() -> FtGrpoConfig:
+    """Qwen2.5-Omni-3B with LoRA on all linear layers and the released scripts' recipe, one GPU's view of 8."""
+    return FtGrpoConfig(
+        model=ModelConfig(backbone="Qwen2.5-Omni-3B", lora_rank=64, lora_alpha=16.0),  # a folder of yours
+        train=TrainConfig(
+            # 3 epochs of about 340,000 clips in batches of 128; INFERRED from "about 340K" demonstrations
+            sft=StageConfig(
+                steps=7969, batch=128, lr=1e-5, weight_decay=0.1, warmup=0.01, save_every=500, eval_every=500
+            ),
+            head_weight=0.0,  # the public encoder has no auxiliary heads
+            # 2 epochs of as many prompts, 32 a step
+            grpo=GrpoConfig(steps=21250, max_new=768, save_every=500, eval_every=500),
+        ),
+        eval=EvalConfig(batch=16, max_new=512, rationales=1, counterfactuals=0),
+    )
+
+
+def laptop() -> FtGrpoConfig:
+    """About a million parameters from nothing, on the artefact world: SFT, then GRPO, in under twelve minutes."""
+    return FtGrpoConfig(
+        train=TrainConfig(
+            heads=StageConfig(steps=600, lr=2e-3),
+            sft=StageConfig(steps=600, lr=1e-3),
+            grpo=GrpoConfig(steps=80, lr=1e-4, max_new=32),
+            more_sft=StageConfig(steps=300, lr=2e-4),
+        ),
+    )
+
+
+def smoke() -> FtGrpoConfig:
+    """The same path in seconds: few clips, few steps of something smaller."""
+    return FtGrpoConfig(
+        data=DataConfig(train=160, dev=32, test=64, weak=16, hard=8, hard_families=("griffin_lim", "lpc_pulse")),
+        model=ModelConfig(
+            dim=32, layers=2, heads=2, encoder_layers=1, channels=(8, 16), time_strides=(2, 2), mel_strides=(4, 2)
+        ),
+        train=TrainConfig(
+            heads=StageConfig(steps=30, batch=32, lr=3e-3, save_every=15, eval_every=15),
+            sft=StageConfig(steps=40, batch=32, lr=3e-3, save_every=20, eval_every=20),
+            grpo=GrpoConfig(steps=4, prompts=8, samples=4, lr=1e-4, max_new=32, save_every=2, eval_every=2),
+            more_sft=StageConfig(steps=8, batch=32, lr=5e-4, save_every=4, eval_every=4),
+        ),
+        eval=EvalConfig(rationales=2, bootstrap=100, counterfactuals=12, pictures=2),
+    )
+
+
+PRESETS = {"smoke": smoke, "laptop": laptop, "paper": paper}

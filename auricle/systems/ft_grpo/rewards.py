@@ -1,0 +1,93 @@
+"""Rewards: the three of the released code, to the letter, and the grounded one that the truth of the world allows.
+
+Source: arXiv 2601.02983 and its release `xieyuankun/ALLM-ADD-FT-GRPO`; format and accuracy are ms-swift 3.9's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from auricle.alm.grpo import Reward
+from auricle.core.errors import ConfigError
+from auricle.systems.ft_grpo.rationale import Evidence, read
+
+_ANSWER = re.compile(r"<answer>(.*?)</answer>")
+_SHAPE = re.compile(r"^<think>.*?</think>\s*<answer>.*?</answer>(?![\s\S])", re.DOTALL)
+_THINK = re.compile(r"<think>(.*?)</think>", re.DOTALL)
+TAGS = ("<Frequency Domain>", "<Time Domain>")
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What the rewards know of a clip.
+
+    Attributes:
+        solution: text with the right label in an answer tag, as the released JSON has it.
+        evidence: where the artefacts are; None for data without that truth, which only `ground` needs.
+    """
+
+    solution: str
+    evidence: Evidence | None = None
+
+
+def accuracy(text: str, truth: Truth) -> float:
+    """Give 1 if the first answer tag (the whole text, where there is none) says exactly the solution's, else 0.
+
+    Letters count in their case, and there is no symbolic verifier: labels are two plain words.
+    """
+    return float(_said(text) == _said(truth.solution))
+
+
+def form(text: str, truth: Truth) -> float:
+    """Give 1 if the text is a think block and an answer block and ends with it, else 0; what is in them is free."""
+    return float(_SHAPE.match(text) is not None)
+
+
+def structure(text: str, truth: Truth) -> float:
+    """Give half a point for each of the two domain tags inside the first think block; what follows them is free.
+
+    It tests form and not grounding: an analysis that is empty, or of another clip, earns it whole.
+    """
+    block = _THINK.search(text)
+    return 0.0 if block is None else sum(tag in block.group(1) for tag in TAGS) / len(TAGS)
+
+
+def ground(text: str, truth: Truth) -> float:
+    """Give half a point for the right band and half for the right time bin (claim C8, not in the release).
+
+    "none" is right where there is no artefact of that domain. A finding that cannot be read earns nothing.
+
+    Raises:
+        ConfigError: the truth of this clip is not known.
+    """
+    if truth.evidence is None:
+        raise ConfigError("the grounded reward needs clips whose artefacts are known; set grpo.ground to 0")
+    said = read(text)
+    band = said.frequency is not None and said.band == truth.evidence.band
+    place = said.time is not None and said.bin == truth.evidence.bin
+    return 0.5 * band + 0.5 * place
+
+
+REWARDS: dict[str, Reward] = {"accuracy": accuracy, "format": form, "structure": structure, "ground": ground}
+
+
+def weighted(weights: Mapping[str, float]) -> dict[str, tuple[Reward, float]]:
+    """Give rewards with their weights, as `auricle.alm.grpo.score` takes them; those of weight 0 are left out.
+
+    Raises:
+        ConfigError: a reward that does not exist, or no weight above 0.
+    """
+    unknown = sorted(set(weights) - set(REWARDS))
+    if unknown:
+        raise ConfigError(f"no reward {', '.join(unknown)}; rewards: {', '.join(REWARDS)}")
+    chosen = {name: (REWARDS[name], weight) for name, weight in weights.items() if weight}
+    if not chosen:
+        raise ConfigError("every reward has weight 0; give one a weight")
+    return chosen
+
+
+def _said(text: str) -> str:
+    found = _ANSWER.search(text)
+    return found.group(1).strip() if found else text.strip()

@@ -1,0 +1,68 @@
+"""Presets, the published sizes, and what a config refuses."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+pytest.importorskip("peft")
+
+from auricle.core.config import override
+from auricle.core.errors import CheckpointError, ConfigError
+from auricle.systems.ft_grpo.config import FtGrpoConfig, laptop, paper, smoke
+from auricle.systems.ft_grpo.model import ASKED, bare, build, task_tokenizer
+from auricle.systems.ft_grpo.rationale import LABEL_PROMPT, SYSTEM_PROMPT, TAGS, Evidence, write
+
+
+def test_the_laptop_model_is_about_a_million_parameters() -> None:
+    assert 0.5e6 < sum(one.numel() for one in build(laptop()).parameters()) < 1.4e6
+
+
+def test_paper_holds_the_released_recipe() -> None:
+    cfg = paper()
+    assert (cfg.model.lora_rank, cfg.model.lora_alpha) == (64, 16.0)
+    grpo = cfg.train.grpo
+    assert grpo is not None
+    assert (grpo.samples, grpo.clip, grpo.beta) == (8, 0.2, 0.04)
+    assert (grpo.temperature, grpo.top_p, grpo.top_k) == (0.9, 0.9, 50)
+    assert grpo.weights == {"accuracy": 1.0, "format": 0.1, "structure": 0.1, "ground": 0.0}
+    assert grpo.prompts * grpo.samples == 256  # completions a step
+    assert cfg.train.sft.lr == grpo.lr == 1e-5
+
+
+def test_paper_trains_lora_on_every_linear_layer_of_the_three_billion() -> None:
+    with torch.device("meta"):
+        model = bare(paper())
+    sizes = {name: one.numel() for name, one in model.named_parameters()}
+    learned = {name for name, one in model.named_parameters() if one.requires_grad}
+    assert 3.3e9 < sum(size for name, size in sizes.items() if name not in learned) < 4.5e9
+    assert all("lora_" in name for name in learned)
+    for part in ("audio_tower.layers.31.self_attn.q_proj", "layers.35.mlp.down_proj", "audio_tower.proj"):
+        assert any(part in name for name in learned), part
+    assert not any("lm_head" in name for name in learned)
+
+
+def test_a_prompt_is_one_token_and_every_rationale_is_short() -> None:
+    tokenizer = task_tokenizer()
+    for text in (SYSTEM_PROMPT, LABEL_PROMPT, ASKED, *TAGS):
+        assert len(tokenizer(text, add_special_tokens=False).input_ids) == 1
+    text = write(Evidence("fake", "cutoff", 4, "silence", 7))
+    ids = tokenizer(text, add_special_tokens=False).input_ids
+    assert len(ids) <= 19
+    assert tokenizer.decode(ids) == text
+
+
+def test_a_policy_never_samples_a_prompt() -> None:
+    network = build(smoke())
+    vocabulary = network.adapter.tokenizer.get_vocab()
+    assert {vocabulary[SYSTEM_PROMPT], vocabulary[LABEL_PROMPT], vocabulary[ASKED]} <= set(network.adapter.banned)
+
+
+def test_refusals(tmp_path) -> None:
+    with pytest.raises(ConfigError, match="not both"):
+        override(laptop(), ["model.backbone=a", "model.decoder=b"])
+    with pytest.raises(ConfigError, match="did you mean"):
+        override(laptop(), ["train.grpo.stepz=3"])
+    with pytest.raises(CheckpointError, match="no model"):
+        build(override(laptop(), [f"model.backbone={tmp_path}"]))
+    assert FtGrpoConfig.model_validate_json(paper().model_dump_json()) == paper()

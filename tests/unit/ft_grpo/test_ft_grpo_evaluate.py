@@ -1,0 +1,91 @@
+"""The report's rows, by hand where they can be, and a whole report of an untrained model."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from auricle.core.report import Report
+from auricle.core.run import open_run
+from auricle.metrics.calibration import Calibration
+from auricle.systems.ft_grpo import page
+from auricle.systems.ft_grpo.answer import Answered
+from auricle.systems.ft_grpo.evaluate import Told, as_baseline, constants, kind_table, pool_runs, score_lines, set_rows
+from auricle.systems.ft_grpo.infer import Detector
+from auricle.systems.ft_grpo.model import build
+from auricle.systems.ft_grpo.rationale import Evidence, write
+
+
+@pytest.fixture
+def told(clips) -> Told:
+    """Every text says the truth, but for one that is no text and one that calls a fake real."""
+    texts = [write(item.truth) for item in clips]
+    texts[0], texts[1] = "hm", write(Evidence("real", "none", None, "none", None))
+    scores = np.array([1.0 if item.label == "real" else -1.0 for item in clips])
+    return Told(clips, Answered(texts, scores))
+
+
+def by_name(rows, group="all", baseline=None):
+    return {row.name: row for row in rows if row.group == group and row.baseline == baseline}
+
+
+def test_unreadable_is_wrong_and_counted(cfg, told, clips) -> None:
+    rows = set_rows(cfg, told, "", constants(clips))
+    own = by_name(rows)
+    assert own["accuracy"].value == pytest.approx(100 * 14 / 16)
+    assert own["recall_real"].value == pytest.approx(100 * 7 / 8)
+    assert own["recall_fake"].value == pytest.approx(100 * 7 / 8)
+    assert own["balanced_accuracy"].value == pytest.approx(100 * 7 / 8)
+    assert own["parse_failure_rate"].value == pytest.approx(100 / 16)
+    assert own["eer"].value == 0
+    assert all(row.ci95 is not None for row in own.values())
+    always = by_name(rows, baseline="constant")
+    assert always["balanced_accuracy"].value == 50
+    assert {row.group for row in rows} == {"all", "speech", "music"}
+
+
+def test_hits_are_of_the_clips_that_have_an_artefact(cfg, told, clips) -> None:
+    rows = set_rows(cfg, told, "", constants(clips))
+    truth = clips[1].truth
+    for name, place in (("band_hit", "band"), ("bin_hit", "bin")):
+        with_one = [item for item in clips if getattr(item.truth, place) is not None]
+        missed = getattr(truth, place) is not None
+        row = by_name(rows)[name]
+        assert row.n == len(with_one)
+        assert row.value == pytest.approx(100 * (len(with_one) - missed) / len(with_one))
+        assert by_name(rows, baseline="majority")[name].value < 100
+
+
+def test_the_majority_rationale_is_that_of_training(clips) -> None:
+    bands = [item.truth.band for item in clips if item.truth.band is not None]
+    assert constants(clips)["frequency"][0] == max(range(6), key=lambda band: (bands.count(band), -band))
+    assert constants([item for item in clips if item.label == "real"]) is None
+
+
+def test_kinds_are_counted(told, clips) -> None:
+    table = kind_table(told)
+    assert sum(row["clips"] for row in table.values()) == sum(len(item.artefacts) for item in clips)
+    assert all(row["place"] <= row["clips"] for row in table.values())
+    assert score_lines(told)[0]["text"] == "hm"
+
+
+def test_the_page_draws_and_reports_pool(cfg, clips, tmp_path, told) -> None:
+    detector = Detector(build(cfg).eval(), cfg, "smoke", Calibration(1.0, 0.0, 0.0, -0.2, 0.2))
+    heard = Told(clips, detector.answered([item.wave for item in clips]))
+    assert by_name(set_rows(cfg, heard, "", None))["parse_failure_rate"].value == 100  # an untrained model
+    rows = [*set_rows(cfg, told, "", constants(clips)), *as_baseline(set_rows(cfg, heard, "", None), "sft")]
+    assert not [row for row in rows if row.baseline == "sft" and row.name == "band_hit"]
+    for seed in (0, 1):
+        run = open_run(tmp_path / f"seed-{seed}", "ft_grpo", "smoke", cfg)
+        report = Report(
+            system="ft_grpo", preset="smoke", data="embedded", toy=True, seeds=[seed], environment={}, metrics=rows
+        )
+        report.save(run.path / "report.json")
+        page.write(run, cfg, report, clips, told.found, 0.0)
+    text = (tmp_path / "seed-0" / "report.html").read_text()
+    assert text.count("Spectrogram of 1.50 s") == cfg.eval.pictures
+    assert "claimed: " in text
+    assert "true: " in text
+    assert "<audio" in text
+    pooled = pool_runs([tmp_path / "seed-0", tmp_path / "seed-1"])
+    assert by_name(pooled.metrics)["accuracy"].n_seeds == 2

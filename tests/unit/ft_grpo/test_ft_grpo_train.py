@@ -1,0 +1,156 @@
+"""Training: targets of the heads, the loss of SFT, a round of GRPO, and a killed stage that goes on."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from auricle.core.config import override
+from auricle.core.errors import ConfigError
+from auricle.data.worlds.artefacts import Artefact
+from auricle.systems.ft_grpo import items as of
+from auricle.systems.ft_grpo.model import build
+from auricle.systems.ft_grpo.rationale import Evidence, evidence, read, write
+from auricle.systems.ft_grpo.train import GrpoStep, SftStep, fit_grpo, fit_sft, for_grpo
+from auricle.train.loop import fit
+
+
+def test_targets_say_where_and_what() -> None:
+    notch = Artefact("notch", "frequency", 2, 0.5, 820.0, 1220.0, 0.0, 1.5)
+    click = Artefact("click", "time", 5, 0.5, 100.0, 3800.0, 1.0, 1.002)
+    made = of.targets_of(evidence((notch, click)), (notch, click), 38, 0.04)
+    assert {name: made[name] for name in ("label", "band", "bin", "frequency", "time")} == {
+        "label": 0, "band": 3, "bin": 6, "frequency": 1, "time": 3
+    }  # fmt: skip
+    assert made["artefact"].nonzero()[0].tolist() == [25]  # a click is shorter than a frame and still marked
+    assert made["artefact"][25] == 3
+    none = of.targets_of(evidence(()), (), 38, 0.04)
+    assert none["label"] == 1
+    assert not none["artefact"].any()
+
+
+def test_what_is_ready_fits_the_encoder(items, clips, cfg) -> None:
+    network = build(cfg)
+    encoded = network.adapter.base.encoder(items.features[:2].float(), items.lengths[:2])
+    assert items.targets["artefact"].shape[1] == encoded.heads["artefact"].shape[1]
+    assert items.texts[1] == write(clips[1].truth)
+    assert read(items.texts[0]) == Evidence("real", "none", None, "none", None)
+    assert items.truths[0].solution == of.REAL
+    assert items.where([3, 1]).ids == ["clip-3", "clip-1"]
+
+
+def test_batches_repeat_and_can_start_anywhere(items) -> None:
+    batches = of.Batches(items, 4, seed=1)
+    whole = [one.rows for one in batches(2)]
+    assert sorted(row for rows in whole for row in rows) == list(range(16))
+    assert [one.rows for one in batches(2, start=3)] == whole[3:]
+    assert [one.rows for one in batches(3)] != whole
+    assert [one.number for one in batches(2)] == [8, 9, 10, 11]
+
+
+def test_only_the_answer_is_learned(items, cfg) -> None:
+    network = build(cfg)
+    ids, learned = network.learned(items.texts[1], 150)
+    said = network.adapter.tokenizer.decode([one for one, own in zip(ids, learned, strict=True) if own])
+    assert said == f"{items.texts[1]}<|im_end|>"
+    assert ids[: len(network.prompt(150))] == network.prompt(150)
+
+
+def test_sft_adds_the_heads(items, cfg) -> None:
+    network = build(cfg)
+    batch = of.batch(items, range(8))
+    plain = SftStep(network, items, 0.0)(network, batch)
+    both = SftStep(network, items, 0.5)(network, batch)
+    extra = sum(float(value) for name, value in both.items() if name.startswith("head/"))
+    assert both["loss"].item() == pytest.approx(plain["loss"].item() + 0.5 * extra, rel=1e-5)
+    assert both["text"].item() == pytest.approx(plain["loss"].item(), rel=1e-6)
+
+
+@pytest.mark.parametrize("settings", [[], ["model.lora_rank=4"]])
+def test_a_round_of_grpo(items, cfg, settings) -> None:
+    """The first ratio is 1 and the KL 0, all parts are logged, and the same batch draws the same answers."""
+    own = override(cfg, settings)
+    network, reference = for_grpo(own, build(own))
+    assert (reference is None) == bool(settings)
+    step = GrpoStep(network, reference, items, own.train.grpo, seed=3)
+    batch = of.batch(items, range(4), number=7)
+    made = step(network.train(), batch)
+    assert float(made["ratio"]) == pytest.approx(1.0, abs=1e-6)
+    assert float(made["kl"]) == pytest.approx(0.0, abs=1e-6)
+    for name in (
+        "reward",
+        "reward/accuracy",
+        "reward/format",
+        "reward/structure",
+        "zero_variance",
+        "length",
+        "entropy",
+    ):
+        assert torch.isfinite(made[name]), name
+    assert "reward/ground" not in made
+    assert torch.equal(step(network, batch)["reward_sd"], made["reward_sd"])
+    assert network.training
+    made["loss"].backward()
+    learned = [one for one in network.parameters() if one.requires_grad]
+    assert all(bool(one.grad.isfinite().all()) for one in learned if one.grad is not None)
+
+
+def test_grpo_pulls_towards_its_reward(items, cfg, tmp_path) -> None:
+    """A model that says "fake" and "real" alike comes to say what every truth says."""
+    own = override(cfg, ["train.grpo.steps=12", "train.grpo.lr=3e-3", "train.grpo.beta=0", "train.grpo.samples=8"])
+    network = build(own)
+    reals = items.where([0, 2, 4, 6])
+    both = of.Items(
+        reals.features, [write(Evidence(label, "none", None, "none", None)) for label in ("real", "fake") * 2],
+        reals.truths, reals.targets, reals.ids,
+    )  # fmt: skip
+    how = override(own, ["train.sft.steps=120", "train.sft.lr=1e-2", "train.sft.eval_every=120"]).train.sft
+    fit_sft(own, how, network, both, both, tmp_path / "sft", shown=False)
+    policy, reference = for_grpo(own, network)
+    fit_grpo(own, own.train.grpo, policy, reference, reals, reals, tmp_path / "grpo", shown=False)
+    rows = [json.loads(line) for line in (tmp_path / "grpo" / "metrics.jsonl").read_text().splitlines()]
+    assert 0.2 < rows[0]["reward/accuracy"] < 0.8
+    assert rows[-1]["reward/accuracy"] > rows[0]["reward/accuracy"] + 0.15
+
+
+def test_a_killed_stage_goes_on_to_the_same_numbers(items, cfg, tmp_path) -> None:
+    own = override(cfg, ["train.grpo.steps=4", "train.grpo.save_every=2", "train.grpo.lr=1e-3"])
+
+    class Killed(Exception):
+        pass
+
+    def run(folder, fatal: int | None = None) -> tuple[list[dict], torch.Tensor]:
+        network, reference = for_grpo(own, build(own))
+        step = GrpoStep(network, reference, items, own.train.grpo, 0)
+
+        def counted(model, batch):
+            if batch.number == fatal:
+                raise Killed
+            return step(model, batch)
+
+        how = own.train.grpo
+        fit(
+            network, counted, of.Batches(items, how.prompts, 0), folder=folder, max_steps=4, lr=how.lr, seed=0,
+            save_every=2, progress=False,
+        )  # fmt: skip
+        rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+        return [{k: v for k, v in row.items() if k != "seconds"} for row in rows], network.state_dict()
+
+    rows, weights = run(tmp_path / "whole")
+    with pytest.raises(Killed):
+        run(tmp_path / "killed", fatal=3)
+    again, others = run(tmp_path / "killed")
+    assert again == rows
+    assert all(torch.equal(weights[name], others[name]) for name in weights)
+
+
+def test_the_grounded_reward_needs_known_artefacts(items, cfg) -> None:
+    own = override(cfg, ["train.grpo.ground=0.1"])
+    network, reference = for_grpo(own, build(own))
+    blind = of.Items(
+        items.features, items.texts, [of.Truth(truth.solution) for truth in items.truths], items.targets, items.ids
+    )
+    with pytest.raises(ConfigError, match="known"):
+        GrpoStep(network, reference, blind, own.train.grpo, 0)(network, of.batch(blind, range(2)))
