@@ -118,7 +118,9 @@ class AASIST(nn.Module):
             raise DataError(f"AASIST takes (B, T, {self.in_dim}) with T of 6 or more, got {tuple(features.shape)}")
         x = self.project(features).transpose(1, 2).unsqueeze(1)  # (B, 1, width, T)
         x = F.selu(self.norm(F.max_pool2d(x, 3)))
-        encoded: Tensor = F.selu(self.encoder_norm(self.encoder(x)))
+        # channels last in memory: on a CPU these small convolutions take three quarters of the time
+        x = self.encoder[0](x).contiguous(memory_format=torch.channels_last)
+        encoded: Tensor = F.selu(self.encoder_norm(self.encoder[1:](x)))
         return encoded
 
     def nodes(self, encoded: Tensor) -> tuple[Tensor, Tensor]:

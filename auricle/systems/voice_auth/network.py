@@ -86,7 +86,7 @@ class Network(nn.Module):
         """Rows of a window that goes in: frames where features are cached, else samples."""
         return self.samples if self.spectrum is None else int(self.spectrum.frames(self.samples))
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def item(self, wave: np.ndarray) -> np.ndarray:
         """Give what is kept of a clip (T,): its frames (T', F) float32, or the clip itself for a speech encoder."""
         wave = np.asarray(wave, np.float32)
@@ -172,7 +172,7 @@ def pieces(item: np.ndarray, steps: int) -> np.ndarray:
     return np.stack([item[start : start + steps] for start in starts])
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def score_items(network: Network, items: Sequence[np.ndarray], batch: int) -> np.ndarray:
     """Score clips by the mean over their windows.
 
