@@ -177,7 +177,7 @@ class MelEncoder(nn.Module):
         heads = {name: head(x) for name, head in self.frame_heads.items()}
         heads |= {name: head(pooled) for name, head in self.clip_heads.items()}
         if self.merged is not None:
-            x = F.pad(x, (0, 0, 0, -x.shape[1] % self.merge)).unflatten(1, (-1, self.merge)).flatten(2)
+            x = F.pad(x, (0, 0, 0, -x.shape[1] % self.merge)).reshape(len(x), -1, self.merge * self.dim)
             lengths = (lengths + self.merge - 1) // self.merge
             x = zero_masked(self.merged(x), mask_from_lengths(lengths, x.shape[1]))
         if self.summary is not None:
