@@ -11,6 +11,7 @@ from torch import Tensor
 
 from auricle.alm.sampling import evaluating, rollout
 from auricle.systems.ft_grpo.config import GrpoConfig
+from auricle.systems.ft_grpo.items import Batch, Items, parts
 from auricle.systems.ft_grpo.model import Network
 
 ANSWER = "<answer>"
@@ -30,20 +31,17 @@ class Answered:
 
 
 @torch.no_grad()
-def greedy(network: Network, features: Tensor, lengths: Tensor, max_new: int, batch: int = 64) -> list[str]:
+def greedy(network: Network, items: Items, max_new: int, batch: int = 64) -> list[str]:
     """Answer for clips with the likeliest token at each place.
 
     Args:
         network: the model.
-        features: (N, T, M) log-mel.
-        lengths: valid frames, (N,).
+        items: the clips.
         max_new: greatest number of tokens.
         batch: clips at once.
     """
     return [
-        text
-        for place in range(0, len(features), batch)
-        for text in _written(network, features[place : place + batch], lengths[place : place + batch], max_new)
+        text for part in parts(items, batch) for text in _written(network, _heard(network, part), part.lengths, max_new)
     ]
 
 
@@ -78,14 +76,16 @@ def answer(
     scores: list[Tensor] = []
     how = sampling or GrpoConfig()
     for place in range(0, len(features), batch):
-        part, sizes = features[place : place + batch].float(), lengths[place : place + batch]
-        own = _written(network, part, sizes, max_new)
+        part, sizes = features[place : place + batch], lengths[place : place + batch]
+        with evaluating(network):
+            audio = network.hear(part, sizes)
+        own = _written(network, audio, sizes, max_new)
         texts += own
-        odds = [network.log_odds(part, sizes, [begun(text) for text in own])]
+        odds = [network.log_odds(part, sizes, [begun(text) for text in own], audio)]
         if rationales > 1:
-            more = _written(network, part, sizes, max_new, rationales - 1, how, seed)
+            more = _written(network, audio, sizes, max_new, rationales - 1, how, seed)
             odds += [
-                network.log_odds(part, sizes, [begun(text) for text in more[one :: rationales - 1]])
+                network.log_odds(part, sizes, [begun(text) for text in more[one :: rationales - 1]], audio)
                 for one in range(rationales - 1)
             ]
         scores.append(pooled(torch.stack(odds)))
@@ -104,9 +104,14 @@ def pooled(odds: Tensor) -> Tensor:
     return real.logsumexp(0) - fake.logsumexp(0)
 
 
+def _heard(network: Network, part: Batch) -> list[Tensor]:
+    with evaluating(network):
+        return network.hear(part.features, part.lengths) if part.frames is None else network.project(part.frames)
+
+
 def _written(
     network: Network,
-    features: Tensor,
+    audio: Sequence[Tensor],
     lengths: Tensor,
     max_new: int,
     samples: int = 1,
@@ -115,18 +120,16 @@ def _written(
 ) -> Sequence[str]:
     """Write one answer, or some, to each clip; greedily without `how`."""
     adapter = network.adapter
-    with evaluating(network):
-        audio = adapter.encode_audio(features.float(), lengths).embeds
-    drawn = {"temperature": 0.0} if how is None else {"temperature": how.temperature, "top_p": how.top_p}
     made = rollout(
         adapter,
         [network.prompt(int(size)) for size in lengths],
         audio,
         samples=samples,
         max_new=max_new,
+        temperature=0.0 if how is None else how.temperature,
+        top_p=1.0 if how is None else how.top_p,
         top_k=0 if how is None else how.top_k,
         seed=seed,
-        keys=[0] * len(features),
-        **drawn,
+        keys=[0] * len(lengths),
     )
     return [adapter.text(row[own]) for row, own in zip(made.ids, made.mask, strict=True)]

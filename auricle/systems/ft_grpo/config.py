@@ -84,11 +84,19 @@ class TrainConfig(Config):
     """The stages, in order; a number of steps of null leaves a stage out."""
 
     heads: StageConfig | None = None  # encoder and its auxiliary heads alone, which is cheap; not in the paper
+    # after the heads the encoder rests and every clip is encoded once: SFT and GRPO are then the decoder's alone
+    freeze: bool = False
     sft: StageConfig = StageConfig(steps=1000)
     head_weight: float = Field(0.3, ge=0)  # of the auxiliary losses beside the text's, in SFT
     grpo: GrpoConfig | None = GrpoConfig()
     # SFT for about as long as stage 2 takes, from the same weights: the row that GRPO has to beat
     more_sft: StageConfig | None = None
+
+    @model_validator(mode="after")
+    def _fits(self) -> TrainConfig:
+        if self.freeze and self.heads is None:
+            raise ValueError("train.freeze would freeze an encoder that nothing has trained; give train.heads too")
+        return self
 
 
 class EvalConfig(Config):
@@ -110,6 +118,14 @@ class FtGrpoConfig(Config):
     model: ModelConfig = ModelConfig()
     train: TrainConfig = TrainConfig()
     eval: EvalConfig = EvalConfig()
+
+    @model_validator(mode="after")
+    def _fits(self) -> FtGrpoConfig:
+        if self.model.backbone is not None and (self.train.heads is not None or self.train.head_weight):
+            raise ValueError("a public backbone has no auxiliary heads; set train.heads null and train.head_weight 0")
+        if self.train.freeze and self.model.lora_rank:
+            raise ValueError("train.freeze is for a model whose every weight is trained; set model.lora_rank 0")
+        return self
 
 
 def paper() -> FtGrpoConfig:
@@ -134,7 +150,8 @@ def laptop() -> FtGrpoConfig:
     return FtGrpoConfig(
         train=TrainConfig(
             heads=StageConfig(steps=600, lr=2e-3),
-            sft=StageConfig(steps=600, lr=1e-3),
+            freeze=True,
+            sft=StageConfig(steps=600, lr=2e-3),
             grpo=GrpoConfig(steps=80, lr=1e-4, max_new=32),
             more_sft=StageConfig(steps=300, lr=2e-4),
         ),
@@ -150,6 +167,7 @@ def smoke() -> FtGrpoConfig:
         ),
         train=TrainConfig(
             heads=StageConfig(steps=30, batch=32, lr=3e-3, save_every=15, eval_every=15),
+            freeze=True,
             sft=StageConfig(steps=40, batch=32, lr=3e-3, save_every=20, eval_every=20),
             grpo=GrpoConfig(steps=4, prompts=8, samples=4, lr=1e-4, max_new=32, save_every=2, eval_every=2),
             more_sft=StageConfig(steps=8, batch=32, lr=5e-4, save_every=4, eval_every=4),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,10 +13,11 @@ from torch.nn import functional as F
 
 from auricle.alm.encoder import strided
 from auricle.alm.public import load_features
+from auricle.alm.sampling import evaluating
 from auricle.alm.sft import SftBatch
 from auricle.core.run import RunFolder
 from auricle.core.seed import derive, rng
-from auricle.data.worlds.artefacts import CLIP_S, FREQUENCY_KINDS, TIME_KINDS, Artefact
+from auricle.data.worlds.artefacts import BINS, CLIP_S, FREQUENCY_KINDS, TIME_KINDS, Artefact
 from auricle.systems.ft_grpo import data
 from auricle.systems.ft_grpo.config import FtGrpoConfig, ModelConfig
 from auricle.systems.ft_grpo.data import FRAMES, Item
@@ -39,6 +40,7 @@ class Items:
         truths: what the rewards know of each.
         targets: classes for each auxiliary head over the clip, (N,), and over encoder frames, (N, T').
         ids: names of the clips.
+        frames: (N, A, E) what a frozen encoder makes of them; None where it is trained on.
     """
 
     features: Tensor
@@ -46,6 +48,7 @@ class Items:
     truths: list[Truth]
     targets: dict[str, Tensor]
     ids: list[str]
+    frames: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -64,6 +67,7 @@ class Items:
             [self.truths[i] for i in chosen],
             {name: value[rows] for name, value in self.targets.items()},
             [self.ids[i] for i in chosen],
+            None if self.frames is None else self.frames[rows],
         )
 
 
@@ -77,6 +81,7 @@ class Batch:
         lengths: frames, (B,).
         targets: of the auxiliary heads.
         number: place of the batch in the run, from which a step that samples draws.
+        frames: (B, A, E) of a frozen encoder; None where the encoder is trained on.
     """
 
     rows: list[int]
@@ -84,6 +89,7 @@ class Batch:
     lengths: Tensor
     targets: dict[str, Tensor]
     number: int
+    frames: Tensor | None = None
 
 
 def load(cfg: FtGrpoConfig, run: RunFolder, name: str) -> Items:
@@ -169,7 +175,32 @@ def batch(items: Items, rows: Iterable[int], number: int = 0) -> Batch:
     index = torch.tensor(chosen)
     features = items.features[index].float()
     lengths = torch.full((len(chosen),), features.shape[1])
-    return Batch(chosen, features, lengths, {name: value[index] for name, value in items.targets.items()}, number)
+    targets = {name: value[index] for name, value in items.targets.items()}
+    return Batch(chosen, features, lengths, targets, number, None if items.frames is None else items.frames[index])
+
+
+@torch.no_grad()
+def heard(network: Network, items: Items) -> Items:
+    """Give clips with what the network's encoder makes of them, once for all that follows."""
+    with evaluating(network):
+        made = [network.adapter.base.encoder(part.features, part.lengths).frames for part in parts(items)]
+    return replace(items, frames=torch.cat(made))
+
+
+def turned(own: Batch, chosen: Tensor) -> Batch:
+    """Turn some clips of a batch round in time: an artefact keeps its kind, and its bin counts from the other end.
+
+    Args:
+        own: a batch.
+        chosen: (B,) booleans.
+    """
+    targets = dict(own.targets)
+    bins = targets["bin"]
+    targets["bin"] = torch.where(chosen & (bins > 0), BINS + 1 - bins, bins)
+    targets["artefact"] = torch.where(chosen[:, None], targets["artefact"].flip(1), targets["artefact"])
+    return replace(
+        own, features=torch.where(chosen[:, None, None], own.features.flip(1), own.features), targets=targets
+    )
 
 
 def sft_batch(network: Network, items: Items, own: Batch) -> SftBatch:
@@ -203,7 +234,7 @@ def targets_of(truth: Evidence, artefacts: Sequence[Artefact], frames: int, stri
 
 
 def _class(kind: str | None, kinds: Sequence[str]) -> int:
-    return 1 + kinds.index(kind) if kind in kinds else 0  # type: ignore[arg-type]
+    return 1 + kinds.index(kind) if kind in kinds else 0
 
 
 def head_loss(heads: dict[str, Tensor], targets: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:

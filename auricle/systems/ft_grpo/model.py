@@ -71,13 +71,28 @@ class Network(Policy):
             self._learned[text, frames] = training_ids(self.adapter, self._row(text), counts)
         return self._learned[text, frames]
 
-    def log_odds(self, features: Tensor, lengths: Tensor, begun: Sequence[str] | None = None) -> Tensor:
+    def hear(self, features: Tensor, lengths: Tensor) -> list[Tensor]:
+        """Encode clips to the width of the language model, one (A, D) each; features (N, T, M), lengths (N,)."""
+        return self.adapter.encode_audio(features.float(), lengths).embeds
+
+    def project(self, frames: Tensor) -> list[Tensor]:
+        """Bring ready frames (N, A, E) of our encoder to the width of the language model, with gradients."""
+        return list(self.adapter.base.projector(frames))
+
+    def log_odds(
+        self,
+        features: Tensor,
+        lengths: Tensor,
+        begun: Sequence[str] | None = None,
+        audio: Sequence[Tensor] | None = None,
+    ) -> Tensor:
         """Score clips: log p(real) - log p(fake) as the next word, higher for bona fide.
 
         Args:
             features: (N, T, M) log-mel.
             lengths: valid frames, (N,).
             begun: what the model has written so far of each answer; None asks for the label at once.
+            audio: what `hear` gave of these clips, if it is there already.
 
         Returns:
             (N,).
@@ -87,8 +102,7 @@ class Network(Policy):
         prompts = [
             [*self.prompt(size), *self.adapter.ids(f"{text}<answer>")] for size, text in zip(sizes, begun, strict=True)
         ]
-        audio = self.adapter.encode_audio(features, lengths).embeds
-        return label_log_odds(self.adapter, prompts, *LABELS, audio)
+        return label_log_odds(self.adapter, prompts, *LABELS, self.hear(features, lengths) if audio is None else audio)
 
     def _row(self, answer: str | None = None) -> ChatRow:
         said = [] if answer is None else [{"role": "assistant", "content": answer}]

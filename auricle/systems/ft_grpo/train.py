@@ -53,11 +53,15 @@ def train(cfg: FtGrpoConfig, run: RunFolder) -> Path:
     network = build(cfg)
     if cfg.train.heads is not None:
         fit_heads(cfg, network, train_items, dev, run.checkpoints / "heads")
+    if cfg.train.freeze:
+        network.adapter.base.encoder.requires_grad_(False)
+        train_items, dev = of.heard(network, train_items), of.heard(network, dev)
     fit_sft(cfg, cfg.train.sft, network, train_items, dev, run.checkpoints / "sft")
     keep(run, SFT, cfg, network, dev)
     if cfg.train.more_sft is not None:
         longer = build(cfg)
         longer.load_state_dict(network.state_dict())
+        longer.adapter.base.encoder.requires_grad_(not cfg.train.freeze)
         fit_sft(cfg, cfg.train.more_sft, longer, train_items, dev, run.checkpoints / "more_sft")
         keep(run, MORE_SFT, cfg, longer, dev)
     if cfg.train.grpo is not None:
@@ -88,8 +92,9 @@ def fit_heads(cfg: FtGrpoConfig, network: Network, items: Items, dev: Items, fol
         return {name: value / len(dev) for name, value in totals.items()}
 
     def step(model: nn.Module, batch: Batch) -> dict[str, Tensor]:
-        heads = model(lambda adapter: adapter.base.encoder(batch.features, batch.lengths).heads)
-        loss, parts = of.head_loss(heads, batch.targets)
+        own = of.turned(batch, torch.rand(len(batch.rows)) < 0.5)
+        heads = model(lambda adapter: adapter.base.encoder(own.features, own.lengths).heads)
+        loss, parts = of.head_loss(heads, own.targets)
         return {"loss": loss, **parts}
 
     if cfg.train.heads is None:
@@ -113,8 +118,9 @@ def fit_sft(
     """
 
     def measure(model: nn.Module, step: int) -> dict[str, float]:
-        made = [sft_loss(network.adapter, of.sft_batch(network, dev, own)) for own in of.parts(dev)]
-        loss = sum(float(one.loss * one.weight) for one in made) / sum(float(one.weight) for one in made)
+        plain = SftStep(network, dev, 0.0)
+        made = [plain(model, own) for own in of.parts(dev)]
+        loss = sum(float(one["loss"] * one["weight"]) for one in made) / sum(float(one["weight"]) for one in made)
         return {"dev_loss": loss, **dev_hits(network, dev, cfg.eval.max_new)}
 
     return stage(cfg, how, network, SftStep(network, items, cfg.train.head_weight), items, measure, folder, shown=shown)
@@ -137,7 +143,8 @@ class SftStep:
     def __call__(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """Give ``loss``, ``text`` (nats a token) and each auxiliary loss."""
         own = of.sft_batch(self.network, self.items, batch)
-        made = model(lambda adapter: sft_loss(adapter, own))
+        frames = batch.frames
+        made = model(lambda adapter: sft_loss(adapter, own, None if frames is None else self.network.project(frames)))
         if not self.head_weight or not made.heads:
             return {"loss": made.loss, "weight": made.weight}
         extra, parts = of.head_loss(made.heads, batch.targets)
@@ -221,8 +228,9 @@ class GrpoStep:
     def _job(self, adapter: Adapter, batch: Batch) -> tuple[Tensor, Mapping[str, Any], Tensor]:
         how = self.how
         prompts = [self.network.prompt(int(size)) for size in batch.lengths]
+        ready = None if batch.frames is None else self.network.project(batch.frames)
         with torch.no_grad(), evaluating(adapter.model):
-            audio = adapter.encode_audio(batch.features, batch.lengths).embeds
+            audio = self.network.hear(batch.features, batch.lengths) if ready is None else ready
         made = rollout(
             adapter, prompts, audio, samples=how.samples, max_new=how.max_new, temperature=how.temperature,
             top_p=how.top_p, top_k=how.top_k, seed=derive(self.seed, batch.number),
@@ -231,7 +239,7 @@ class GrpoStep:
         truths = [self.items.truths[row] for row in batch.rows]
         rewards, parts = score(texts, truths, weighted(how.weights), how.samples)
         answers = GrpoBatch(
-            prompts, made.ids, made.mask, advantages(rewards).flatten(), features=batch.features,
+            prompts, made.ids, made.mask, advantages(rewards).flatten(), audio=ready, features=batch.features,
             lengths=batch.lengths, ref=self._reference(prompts, made.ids, made.mask, batch),
         )  # fmt: skip
         settings = GrpoSettings(how.kind, how.clip, None, how.beta, how.max_new, temperature=how.temperature)
@@ -240,9 +248,12 @@ class GrpoStep:
 
     @torch.no_grad()
     def _reference(self, prompts: list[list[int]], ids: Tensor, mask: Tensor, batch: Batch) -> Tensor | None:
+        """Give the reference's log-probabilities; None where there is no KL, or where it is the policy without LoRA."""
         if self.reference is None or not self.how.beta:
             return None
-        audio = self.reference.encode_audio(batch.features, batch.lengths).embeds
+        frozen = Network(self.reference)
+        ready = batch.frames
+        audio = frozen.hear(batch.features, batch.lengths) if ready is None else frozen.project(ready)
         return self.reference.logprobs(prompts, ids, mask, audio, self.how.temperature)[0]
 
 
@@ -282,7 +293,7 @@ def stage(
 
 def dev_hits(network: Network, dev: Items, max_new: int) -> dict[str, float]:
     """Give shares of dev clips whose greedy text has the right label, and of artefacts whose place is right."""
-    said = [read(text) for text in greedy(network, dev.features, dev.lengths, max_new)]
+    said = [read(text) for text in greedy(network, dev, max_new)]
     truths = [truth.evidence for truth in dev.truths]
     pairs = [(one, truth) for one, truth in zip(said, truths, strict=True) if truth is not None]
     bands = [one.band == truth.band for one, truth in pairs if truth.band is not None]

@@ -11,6 +11,7 @@ from auricle.core.config import override
 from auricle.core.errors import ConfigError
 from auricle.data.worlds.artefacts import Artefact
 from auricle.systems.ft_grpo import items as of
+from auricle.systems.ft_grpo.answer import greedy
 from auricle.systems.ft_grpo.model import build
 from auricle.systems.ft_grpo.rationale import Evidence, evidence, read, write
 from auricle.systems.ft_grpo.train import GrpoStep, SftStep, fit_grpo, fit_sft, for_grpo
@@ -68,14 +69,39 @@ def test_sft_adds_the_heads(items, cfg) -> None:
     assert both["text"].item() == pytest.approx(plain["loss"].item(), rel=1e-6)
 
 
-@pytest.mark.parametrize("settings", [[], ["model.lora_rank=4"]])
+def test_what_was_heard_once_gives_what_hearing_gives(items, cfg) -> None:
+    network = build(cfg).eval()
+    ready = of.heard(network, items)
+    own, again = of.batch(items, range(8)), of.batch(ready, range(8))
+    assert again.frames.shape[:2] == (8, network.adapter.audio_frames(150))
+    made = [SftStep(network, each, 0.0)(network, one)["loss"].item() for each, one in ((items, own), (ready, again))]
+    assert made[0] == pytest.approx(made[1], rel=1e-5)
+    assert greedy(network, items, 8) == greedy(network, ready, 8)
+
+
+def test_a_clip_turned_round_has_its_bin_at_the_other_end(items) -> None:
+    own = of.batch(items, range(16))
+    some = torch.arange(16) % 4 == 1
+    made = of.turned(own, some)
+    assert torch.equal(made.features[1], own.features[1].flip(0))
+    assert torch.equal(made.features[0], own.features[0])
+    for place in range(16):
+        before, after = int(own.targets["bin"][place]), int(made.targets["bin"][place])
+        assert after == (9 - before if some[place] and before else before)
+    assert torch.equal(made.targets["band"], own.targets["band"])
+    twice = of.turned(made, some)
+    assert all(torch.equal(twice.targets[name], own.targets[name]) for name in own.targets)
+
+
+@pytest.mark.parametrize("settings", [[], ["model.lora_rank=4", "train.freeze=false"]])
 def test_a_round_of_grpo(items, cfg, settings) -> None:
     """The first ratio is 1 and the KL 0, all parts are logged, and the same batch draws the same answers."""
     own = override(cfg, settings)
     network, reference = for_grpo(own, build(own))
     assert (reference is None) == bool(settings)
-    step = GrpoStep(network, reference, items, own.train.grpo, seed=3)
-    batch = of.batch(items, range(4), number=7)
+    ready = items if settings else of.heard(network, items)
+    step = GrpoStep(network, reference, ready, own.train.grpo, seed=3)
+    batch = of.batch(ready, range(4), number=7)
     made = step(network.train(), batch)
     assert float(made["ratio"]) == pytest.approx(1.0, abs=1e-6)
     assert float(made["kl"]) == pytest.approx(0.0, abs=1e-6)
