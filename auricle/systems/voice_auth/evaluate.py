@@ -85,6 +85,7 @@ def evaluate(cfg: VoiceAuthConfig, run: RunFolder) -> Report:
             "points": [point._asdict() for point in whole.audit.points],
             "decisions": [asdict(one) for one in both.audit.decisions],
             "left_out": matrix,
+            "details": details(rows, clips),
         },
     )
     write_trials(run.scores / "verifier.npz", whole.trials)
@@ -195,6 +196,13 @@ def robustness(
         cfg, heard, clips.where(~tested), enrolled, points, embedder, login.detector, login.calibration.threshold
     )
     return [*rows, *sweeps.enrolment(cfg, test, embeddings[tested], points)]
+
+
+def details(rows: Sequence[MetricRow], clips: Clips) -> list[str]:
+    """Name the groups that the terminal leaves to the page: sweeps, transfers, the matrix, and one language each."""
+    languages = tuple(f" {name}" for name in set(clips.values(fields.LANGUAGE)) if name)
+    long = ("sweep", "threshold of", "without ")
+    return [row.group for row in rows if row.group.startswith(long) or row.group.endswith(languages)]
 
 
 def unique(rows: Sequence[MetricRow]) -> list[MetricRow]:

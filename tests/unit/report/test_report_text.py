@@ -50,6 +50,26 @@ def test_a_narrow_terminal_keeps_every_number(report):
         assert number in text
 
 
+def test_many_baselines_stand_below_each_other_with_their_intervals(report):
+    names = ("a", "b", "c", "d", "e")
+    rows = [
+        MetricRow(name="eer", value=10.0 + i, unit="%", n=5, n_seeds=1, group="all", baseline=name, ci95=(5.0, 20.5))
+        for i, name in enumerate((None, *names))
+    ]
+    text = printed(report.model_copy(update={"metrics": rows}), width=100)
+    lines = [line for line in text.splitlines() if "5.0 to 20.5" in line]
+    assert len(lines) == 6
+    assert [name for name in names if not any(f" {name} " in line for line in lines)] == []
+    assert sum("eer" in line for line in lines) == 1
+
+
+def test_details_are_left_to_the_page_and_counted(report):
+    rows = [MetricRow(name="eer", value=1.0, unit="%", n=5, n_seeds=1, group=group) for group in ("all", "sweep: a")]
+    text = printed(report.model_copy(update={"metrics": rows, "extra": {"details": ["sweep: a"]}}))
+    assert "sweep: a" not in text
+    assert "and 1 rows in detail" in text
+
+
 def test_importing_the_room_loads_no_heavy_library():
     code = (
         "import sys, auricle.report.html, auricle.report.text, auricle.metrics.bootstrap, auricle.metrics.scores; "
