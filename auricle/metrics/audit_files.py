@@ -95,8 +95,8 @@ def _read_npz(path: Path) -> dict[str, Any]:
 
 
 def _read_parquet(path: Path) -> dict[str, Any]:
-    arrow = require("pyarrow", "ray", "reading Parquet")
-    parquet = require("pyarrow.parquet", "ray", "reading Parquet")
+    arrow = require("pyarrow", "parquet", "reading Parquet")
+    parquet = require("pyarrow.parquet", "parquet", "reading Parquet")
     try:
         names = parquet.read_schema(path).names
         found = _known(path, names)
