@@ -26,6 +26,7 @@ from auricle.systems.ft_grpo.evaluate import finding
 from auricle.systems.ft_grpo.items import Items
 from auricle.systems.ft_grpo.model import Network, build
 from auricle.systems.ft_grpo.rationale import FREQUENCY_TAG, TIME_TAG, read, write_label
+from auricle.systems.ft_grpo.rewards import Truth
 from auricle.systems.ft_grpo.train import fit_grpo, fit_heads, fit_sft, for_grpo
 from auricle.train.checkpoint import load_model, save_model
 
@@ -190,7 +191,7 @@ def _follows(shared: Path, budget: Budget, cfg: FtGrpoConfig, network: Network) 
     def answer(waves: np.ndarray) -> list[str]:
         features = of.features_of(list(waves), cfg.model)
         names = [str(place) for place in range(len(features))]
-        plain = Items(features, names, [of.Truth("")] * len(features), {}, names)
+        plain = Items(features, names, [Truth("")] * len(features), {}, names)
         return greedy(network, plain, cfg.eval.max_new)
 
     made = counterfactual.score(cases(shared, budget), answer, 100, seed=derive(cfg.seed, "claims"))

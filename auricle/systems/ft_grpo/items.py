@@ -141,12 +141,13 @@ def features_of(waves: Sequence[np.ndarray], model: ModelConfig) -> Tensor:
     Returns:
         (N, T, M) float16.
     """
-    make = data.features
-    if model.backbone is not None:
-        own = load_features(model.backbone)
-        make = lambda part: own(torch.from_numpy(part.astype(np.float32) / 32768.0))  # noqa: E731
-    parts = [np.stack(waves[place : place + MADE_AT_ONCE]) for place in range(0, len(waves), MADE_AT_ONCE)]
-    return torch.cat([make(part).half() for part in parts])
+    own = None if model.backbone is None else load_features(model.backbone)
+    made = []
+    for place in range(0, len(waves), MADE_AT_ONCE):
+        part = np.stack(waves[place : place + MADE_AT_ONCE])
+        given = data.features(part) if own is None else own(torch.from_numpy(part.astype(np.float32) / 32768.0))
+        made.append(given.half())
+    return torch.cat(made)
 
 
 class Batches:

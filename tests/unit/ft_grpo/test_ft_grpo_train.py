@@ -14,6 +14,7 @@ from auricle.systems.ft_grpo import items as of
 from auricle.systems.ft_grpo.answer import greedy
 from auricle.systems.ft_grpo.model import build
 from auricle.systems.ft_grpo.rationale import Evidence, evidence, read, write
+from auricle.systems.ft_grpo.rewards import Truth
 from auricle.systems.ft_grpo.train import GrpoStep, SftStep, fit_grpo, fit_sft, for_grpo
 from auricle.train.loop import fit
 
@@ -176,7 +177,7 @@ def test_the_grounded_reward_needs_known_artefacts(items, cfg) -> None:
     own = override(cfg, ["train.grpo.ground=0.1"])
     network, reference = for_grpo(own, build(own))
     blind = of.Items(
-        items.features, items.texts, [of.Truth(truth.solution) for truth in items.truths], items.targets, items.ids
+        items.features, items.texts, [Truth(truth.solution) for truth in items.truths], items.targets, items.ids
     )
     with pytest.raises(ConfigError, match="known"):
         GrpoStep(network, reference, blind, own.train.grpo, 0)(network, of.batch(blind, range(2)))
