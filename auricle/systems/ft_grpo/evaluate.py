@@ -30,6 +30,17 @@ from auricle.systems.ft_grpo.train import load as load_checkpoint
 
 BASELINES = {SFT: "sft", MORE_SFT: "sft_same_compute"}
 SETS = {"test": "", "weak": "weak artefacts", "hard": "vocoded speech", "skewed": "85 % fake"}
+# what is told of each type on the test set; all else is of the whole of a set
+PER_TYPE = (
+    "balanced_accuracy",
+    "macro_f1",
+    "recall_real",
+    "recall_fake",
+    "parse_failure_rate",
+    "eer",
+    "band_hit",
+    "bin_hit",
+)
 DOMAINS = {"frequency": "band", "time": "bin"}
 
 
@@ -113,17 +124,19 @@ def set_rows(cfg: FtGrpoConfig, told: Told, group: str, majority: dict[str, tupl
         group: name of the set in the rows; ``""`` for the test set.
         majority: see `constants`; None where no places are known.
     """
+    everything = np.arange(len(told.items))
+    rows = verdict_rows(cfg, told, group or "all", everything)
+    if majority is not None:
+        rows += grounding_rows(cfg, told, group or "all", everything, majority)
     types = list(dict.fromkeys(item.type for item in told.items))
-    parts = [(group or "all", np.ones(len(told.items), bool))]
-    if len(types) > 1:
-        parts += [
-            (f"{group}: {kind}" if group else kind, np.array([i.type == kind for i in told.items])) for kind in types
-        ]
-    rows: list[MetricRow] = []
-    for name, chosen in parts:
-        rows += verdict_rows(cfg, told, name, np.flatnonzero(chosen))
+    if group or len(types) < 2:
+        return rows
+    for kind in types:
+        own = np.flatnonzero([item.type == kind for item in told.items])
+        found = verdict_rows(cfg, told, kind, own)
         if majority is not None:
-            rows += grounding_rows(cfg, told, name, np.flatnonzero(chosen), majority)
+            found += grounding_rows(cfg, told, kind, own, majority)
+        rows += [one for one in found if one.name in PER_TYPE]
     return rows
 
 

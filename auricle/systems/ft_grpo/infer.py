@@ -22,6 +22,7 @@ from auricle.core.seed import derive
 from auricle.data.worlds.artefacts import BAND_EDGES_HZ, BIN_S, CLIP_S, RATE_HZ
 from auricle.metrics.calibration import Calibration
 from auricle.report.spectrogram import Spectrogram, save_png
+from auricle.systems.detection import Detection, Segment
 from auricle.systems.ft_grpo import items as of
 from auricle.systems.ft_grpo.answer import Answered, answer
 from auricle.systems.ft_grpo.config import FtGrpoConfig
@@ -45,19 +46,9 @@ LAPTOP = (
 
 
 @dataclass(frozen=True)
-class Segment:
-    """One window of an input.
+class Heard(Segment):
+    """A window of an input; `text` is what the model wrote of it."""
 
-    Attributes:
-        start_s: beginning.
-        end_s: end.
-        score: higher is more bona fide.
-        text: what the model wrote.
-    """
-
-    start_s: float
-    end_s: float
-    score: float
     text: str
 
     @property
@@ -67,66 +58,41 @@ class Segment:
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """The answer for one input: either `error`, or everything else.
+class Verdict(Detection):
+    """The answer for one input, by the score; `segments` are windows of 1.5 s that overlap by half.
 
     Attributes:
-        input: the path as given or found.
-        score: mean over windows, higher is more bona fide.
-        p_bonafide: probability of bona fide at prior 0.5, by Platt scaling on dev.
-        label: bonafide, spoof or undecided; by the score.
-        threshold: score at the dev EER.
-        duration_s: length in seconds.
-        segments: windows of 1.5 s that overlap by half.
-        warnings: what to know before using the answer.
+        segments: the windows with their texts.
         plot: the annotated spectrogram, if one was drawn.
-        error: why there is no answer.
     """
 
-    input: str
-    score: float = 0.0
-    p_bonafide: float = 0.5
-    label: str = "undecided"
-    threshold: float = 0.0
-    duration_s: float = 0.0
-    segments: tuple[Segment, ...] = ()
-    warnings: tuple[str, ...] = ()
+    segments: tuple[Heard, ...] = ()
     plot: str | None = None
-    error: str | None = None
 
     @property
-    def worst(self) -> Segment:
+    def worst(self) -> Heard:
         """The window that is most likely fake: the one whose rationale is given."""
         return min(self.segments, key=lambda one: one.score)
 
-    def as_dict(self) -> dict[str, Any]:
-        """Give the result as plain JSON values; a refused input has only ``input`` and ``error``."""
-        if self.error is not None:
-            return {"input": self.input, "error": self.error}
+    def more(self) -> dict[str, Any]:
+        """Give what the worst window's text says, and the picture."""
         worst = self.worst
         return {
-            "input": self.input,
-            "score": round(self.score, 6),
-            "p_bonafide": round(self.p_bonafide, 6),
-            "label": self.label,
-            "threshold": round(self.threshold, 6),
-            "duration_s": round(self.duration_s, 3),
             "answer": worst.said.label,
             "evidence": evidence_of(worst, self.duration_s),
             "rationale": worst.text,
             "plot": self.plot,
-            "segments": [
-                {
-                    "start_s": round(one.start_s, 3), "end_s": round(one.end_s, 3), "score": round(one.score, 6),
-                    "answer": one.said.label, **evidence_of(one, self.duration_s),
-                }
-                for one in self.segments
-            ],
-            "warnings": list(self.warnings),
-        }  # fmt: skip
+        }
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give the result as plain JSON values, each window with its answer and evidence."""
+        plain = super().as_dict()
+        for row, one in zip(plain.get("segments", ()), self.segments, strict=True):
+            row |= {"answer": one.said.label, **evidence_of(one, self.duration_s)}
+        return plain
 
 
-def evidence_of(segment: Segment, duration_s: float) -> dict[str, Any]:
+def evidence_of(segment: Heard, duration_s: float) -> dict[str, Any]:
     """Give what a window's text claims, in hertz of the signal and seconds of the file.
 
     Args:
@@ -198,7 +164,7 @@ class Detector:
             found.append(float(np.mean([one.score for one in self.segments(given, rate_hz)])))
         return found
 
-    def segments(self, wave: np.ndarray, rate_hz: int) -> tuple[Segment, ...]:
+    def segments(self, wave: np.ndarray, rate_hz: int) -> tuple[Heard, ...]:
         """Answer for the windows of one waveform (T,); those with next to no sound are left out."""
         at = np.asarray(resample(wave, rate_hz, RATE_HZ), np.float32)
         places = window_places(len(at))
@@ -207,7 +173,7 @@ class Detector:
         kept = [place for place, piece in enumerate(pieces) if rms_db(piece) > level + QUIET_DB]
         made = self.answered([as_int16(middle(pieces[place])) for place in kept])
         return tuple(
-            Segment(places[place][0] / RATE_HZ, places[place][1] / RATE_HZ, float(score), text)
+            Heard(places[place][0] / RATE_HZ, places[place][1] / RATE_HZ, float(score), text)
             for place, score, text in zip(kept, made.scores, made.texts, strict=True)
         )
 
@@ -243,7 +209,7 @@ class Detector:
             note = f"no-picture: {self.plots} cannot be written ({error.strerror}); give another --plots"
             return replace(made, warnings=(*made.warnings, note))
 
-    def _notes(self, clip: Decoded, segments: Sequence[Segment]) -> Iterator[str]:
+    def _notes(self, clip: Decoded, segments: Sequence[Heard]) -> Iterator[str]:
         if self.toy:
             yield LAPTOP
         yield from clip.warnings
