@@ -85,7 +85,7 @@ def encoder(shared: Path, budget: Budget, seed: int) -> tuple[Network, Items, It
     folder = shared / f"encoder-{seed}"
     train, dev = of.load(cfg, run, "train"), of.load(cfg, run, "dev")
     if not (folder / "final").is_dir():
-        fit_heads(cfg, network, train, dev, folder)
+        fit_heads(cfg, network, train, dev, folder, shown=False)
         save_model(folder / "final", network, {})
     load_model(folder / "final", network)
     network.adapter.base.encoder.requires_grad_(False)

@@ -16,6 +16,7 @@ from auricle.alm.grpo import GrpoBatch, GrpoSettings, advantages, grpo_loss, rou
 from auricle.alm.lora import add_lora, merge
 from auricle.alm.sampling import evaluating, rollout
 from auricle.alm.sft import sft_loss
+from auricle.core.errors import ConfigError
 from auricle.core.files import read_jsonl, write_jsonl
 from auricle.core.run import RunFolder, is_main_process
 from auricle.core.seed import derive
@@ -71,7 +72,9 @@ def train(cfg: FtGrpoConfig, run: RunFolder) -> Path:
     return keep(run, FINAL, cfg, network, dev)
 
 
-def fit_heads(cfg: FtGrpoConfig, network: Network, items: Items, dev: Items, folder: Path) -> FitResult:
+def fit_heads(
+    cfg: FtGrpoConfig, network: Network, items: Items, dev: Items, folder: Path, *, shown: bool = True
+) -> FitResult:
     """Train the encoder by its auxiliary heads alone: where and what an artefact is has to be heard before it is told.
 
     Args:
@@ -80,6 +83,10 @@ def fit_heads(cfg: FtGrpoConfig, network: Network, items: Items, dev: Items, fol
         items: training clips.
         dev: clips for the log.
         folder: of this stage.
+        shown: show a bar.
+
+    Raises:
+        ConfigError: the config has no such stage.
     """
 
     def measure(model: nn.Module, step: int) -> dict[str, float]:
@@ -98,8 +105,8 @@ def fit_heads(cfg: FtGrpoConfig, network: Network, items: Items, dev: Items, fol
         return {"loss": loss, **parts}
 
     if cfg.train.heads is None:
-        raise ValueError("train.heads is null")
-    return stage(cfg, cfg.train.heads, network, step, items, measure, folder)
+        raise ConfigError("train.heads is null; give it a number of steps")
+    return stage(cfg, cfg.train.heads, network, step, items, measure, folder, shown=shown)
 
 
 def fit_sft(
