@@ -133,6 +133,29 @@ def architecture(name: str, revision: str | None = None) -> dict[str, Any]:
     return _described(read[0], read[1], name)
 
 
+def described(values: Any) -> Any:
+    """Put the architecture of the encoder that settings name beside them, so that a run needs no folder to be read.
+
+    Args:
+        values: settings before they are checked; ``encoder`` and ``encoder_revision`` name an encoder. What they say of
+            it in ``encoder_config`` stays, if it is of the same one.
+
+    Returns:
+        The settings, with ``encoder_config`` where an encoder is named.
+
+    Raises:
+        ConfigError: as `architecture`.
+        CheckpointError: as `architecture`.
+    """
+    if not isinstance(values, dict) or not isinstance(values.get("encoder"), str):
+        return values
+    origin = {"name": values["encoder"], "revision": values.get("encoder_revision")}
+    known = values.get("encoder_config")
+    if isinstance(known, dict) and {key: known.get(key) for key in origin} == origin:
+        return values
+    return {**values, "encoder_config": {**origin, **architecture(origin["name"], origin["revision"])}}
+
+
 def check(values: Mapping[str, Any], source: str) -> None:
     """Refuse an architecture that cannot be built.
 

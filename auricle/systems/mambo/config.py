@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from auricle.backbones.architecture import XLS_R_300M_ID, XLS_R_300M_REVISION, architecture
+from auricle.backbones.architecture import XLS_R_300M_ID, XLS_R_300M_REVISION, described
 from auricle.core.config import Config
 from auricle.core.errors import ConfigError
 
@@ -41,13 +41,7 @@ class ModelConfig(Config):
     @classmethod
     def _encoder_is_described(cls, values: Any) -> Any:
         """Store the encoder's architecture, so that a run can be read without the folder the encoder came from."""
-        if not isinstance(values, dict) or not isinstance(values.get("encoder"), str):
-            return values
-        origin = {"name": values["encoder"], "revision": values.get("encoder_revision")}
-        known = values.get("encoder_config")
-        if isinstance(known, dict) and {key: known.get(key) for key in origin} == origin:
-            return values
-        return {**values, "encoder_config": {**origin, **architecture(origin["name"], origin["revision"])}}
+        return described(values)
 
     @model_validator(mode="after")
     def _encoder_fits(self) -> ModelConfig:

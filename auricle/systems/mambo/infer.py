@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,6 +21,7 @@ from auricle.core.errors import AudioError, CheckpointError, DataError
 from auricle.core.run import RunFolder
 from auricle.data.clips import windows
 from auricle.metrics.calibration import Calibration
+from auricle.systems.detection import Detection, Segment
 from auricle.systems.mambo.config import MamboConfig
 from auricle.systems.mambo.domain import Domain
 from auricle.systems.mambo.network import Network
@@ -38,60 +38,6 @@ LAPTOP = (
     "laptop-model: trained in minutes on a few voices and classical fakes; "
     "it shows the method and must not decide about anybody"
 )
-
-
-@dataclass(frozen=True)
-class Segment:
-    """Half a second of an input and its score; the last one may be shorter."""
-
-    start_s: float
-    end_s: float
-    score: float
-
-
-@dataclass(frozen=True)
-class Detection:
-    """The answer for one input: either `error`, or everything else.
-
-    Attributes:
-        input: the path as given or found.
-        score: higher is more bona fide.
-        p_bonafide: probability of bona fide at prior 0.5, by Platt scaling on dev.
-        label: bonafide, spoof or undecided.
-        threshold: score at the dev EER.
-        duration_s: length in seconds.
-        segments: scores over time.
-        warnings: what to know before using the answer.
-        error: why there is no answer.
-    """
-
-    input: str
-    score: float = 0.0
-    p_bonafide: float = 0.5
-    label: str = "undecided"
-    threshold: float = 0.0
-    duration_s: float = 0.0
-    segments: tuple[Segment, ...] = ()
-    warnings: tuple[str, ...] = ()
-    error: str | None = None
-
-    def as_dict(self) -> dict[str, Any]:
-        """Give the result as plain JSON values; a refused input has only ``input`` and ``error``."""
-        if self.error is not None:
-            return {"input": self.input, "error": self.error}
-        return {
-            "input": self.input,
-            "score": round(self.score, 6),
-            "p_bonafide": round(self.p_bonafide, 6),
-            "label": self.label,
-            "threshold": round(self.threshold, 6),
-            "duration_s": round(self.duration_s, 3),
-            "segments": [
-                {"start_s": round(one.start_s, 3), "end_s": round(one.end_s, 3), "score": round(one.score, 6)}
-                for one in self.segments
-            ],
-            "warnings": list(self.warnings),
-        }
 
 
 @dataclass(frozen=True)

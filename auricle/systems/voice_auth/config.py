@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from auricle.backbones.architecture import XLS_R_300M_ID, XLS_R_300M_REVISION, architecture
+from auricle.backbones.architecture import XLS_R_300M_ID, XLS_R_300M_REVISION, described
 from auricle.core.config import Config
 
 
@@ -82,13 +82,7 @@ class DetectorConfig(Config):
     @classmethod
     def _encoder_is_described(cls, values: Any) -> Any:
         """Store the encoder's architecture, so that a run can be read without the folder the encoder came from."""
-        if not isinstance(values, dict) or not isinstance(values.get("encoder"), str):
-            return values
-        origin = {"name": values["encoder"], "revision": values.get("encoder_revision")}
-        known = values.get("encoder_config")
-        if isinstance(known, dict) and {key: known.get(key) for key in origin} == origin:
-            return values
-        return {**values, "encoder_config": {**origin, **architecture(origin["name"], origin["revision"])}}
+        return described(values)
 
     @model_validator(mode="after")
     def _fits(self) -> DetectorConfig:

@@ -13,7 +13,7 @@ from auricle.core.run import open_run
 from auricle.metrics.calibration import Calibration
 from auricle.systems.ft_grpo.answer import Answered, begun, pooled
 from auricle.systems.ft_grpo.config import paper
-from auricle.systems.ft_grpo.infer import Detector, Segment, evidence_of, infer, load, window_places
+from auricle.systems.ft_grpo.infer import Detector, Heard, evidence_of, infer, load, window_places
 from auricle.systems.ft_grpo.model import build
 from auricle.systems.ft_grpo.page import boxes, shown, true_boxes
 from auricle.systems.ft_grpo.rationale import Evidence, write
@@ -47,15 +47,15 @@ def test_windows_overlap_by_half_and_the_last_one_ends_with_the_clip() -> None:
 
 
 def test_evidence_is_in_hertz_and_in_seconds_of_the_file() -> None:
-    made = evidence_of(Segment(2.0, 3.5, 0.0, write(FOUND)), 5.0)
+    made = evidence_of(Heard(2.0, 3.5, 0.0, write(FOUND)), 5.0)
     assert made["frequency"] == {"kind": "notch", "band": 3, "low_hz": 1220.0, "high_hz": 1780.0}
     assert made["time"] == {"kind": "click", "bin": 5, "start_s": 2.9375, "end_s": 3.125}
     cut = write(Evidence("fake", "cutoff", 2, "none", None))
-    made = evidence_of(Segment(0.0, 1.5, 0.0, cut), 5.0)
+    made = evidence_of(Heard(0.0, 1.5, 0.0, cut), 5.0)
     assert made["frequency"]["high_hz"] == 3800.0  # a cut-off goes to the top
     assert made["time"] is None
-    assert evidence_of(Segment(0.0, 1.5, 0.0, "it sounds odd"), 5.0) == {"frequency": None, "time": None}
-    short = evidence_of(Segment(0.0, 0.5, 0.0, write(FOUND)), 0.5)["time"]
+    assert evidence_of(Heard(0.0, 1.5, 0.0, "it sounds odd"), 5.0) == {"frequency": None, "time": None}
+    short = evidence_of(Heard(0.0, 0.5, 0.0, write(FOUND)), 0.5)["time"]
     assert 0 <= short["start_s"] < short["end_s"] <= 0.5  # a tiled clip: inside the file
 
 
