@@ -1,0 +1,156 @@
+"""Quantisers with a table of vectors: nearest neighbour in a learnt, an averaged or a mapped codebook."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from auricle.nn.quantize.quantizer import Quantised, Quantizer, check_size, straight_through
+
+_ROWS = 16_384  # vectors whose distances are held at once
+
+
+def nearest(z: Tensor, table: Tensor) -> Tensor:
+    """Find the nearest code of each vector; of equally near ones the first.
+
+    Args:
+        z: (N, D).
+        table: (K, D).
+
+    Returns:
+        (N,) int64.
+    """
+    bias = table.square().sum(dim=1)
+    parts = [torch.addmm(bias, rows, table.T, alpha=-2).argmin(dim=1) for rows in torch.split(z, _ROWS)]
+    return torch.cat(parts) if parts else torch.zeros(0, dtype=torch.long, device=z.device)
+
+
+class _Codebook(Quantizer):
+    """Nearest neighbour in `table()`, with the losses of VQ-VAE (1711.00937, equation 3)."""
+
+    def __init__(self, dim: int, n_codes: int, beta: float) -> None:
+        check_size(dim, n_codes)
+        super().__init__()
+        self.dim, self.n_codes, self.beta = dim, n_codes, beta
+
+    def table(self) -> Tensor:
+        """Give the vectors of all codes, (K, D), as `forward` and `decode` use them."""
+        raise NotImplementedError
+
+    def forward(self, z: Tensor) -> Quantised:
+        """Quantise vectors (..., D); losses ``commit`` (beta included) and ``codebook``."""
+        table = self.table()
+        flat = self._checked(z).reshape(-1, self.dim)
+        with torch.no_grad():
+            indices = nearest(flat.detach(), table)
+        code = table[indices]
+        # beta belongs to the term that moves the encoder
+        losses = {"commit": self.beta * F.mse_loss(flat, code.detach())}
+        if table.requires_grad:
+            losses["codebook"] = F.mse_loss(code, flat.detach())
+        latent = straight_through(flat, code.detach())
+        self._seen(flat.detach(), indices)
+        return Quantised(latent.reshape(z.shape), indices.reshape(z.shape[:-1]), losses)
+
+    def decode(self, indices: Tensor) -> Tensor:
+        """Look up (...) -> (..., D)."""
+        return self.table()[self._known(indices)]
+
+    def _seen(self, z: Tensor, indices: Tensor) -> None:
+        """Learn from a batch without gradients; nothing here."""
+
+
+class VQ(_Codebook):
+    """Vector quantisation with a learnt table (van den Oord et al., 1711.00937)."""
+
+    def __init__(self, dim: int, n_codes: int, beta: float = 0.25) -> None:
+        """Draw the table.
+
+        Args:
+            dim: width D.
+            n_codes: codes K.
+            beta: weight of the commitment loss.
+        """
+        super().__init__(dim, n_codes, beta)
+        self.codes = nn.Parameter(torch.randn(n_codes, dim) * dim**-0.5)
+
+    def table(self) -> Tensor:
+        """Give the learnt table."""
+        return self.codes
+
+
+class SimVQ(_Codebook):
+    """A frozen random table C under one learnt linear map: C' = C W^T + b (Zhu et al., 2411.02038).
+
+    A gradient to any code used moves W and so every code, which is why codes do not die. Two traps of released code are
+    avoided: beta weighs the encoder's term, and `decode` reads C', not C.
+    """
+
+    frozen: Tensor
+
+    def __init__(self, dim: int, n_codes: int, beta: float = 0.25) -> None:
+        """Draw the table, which is never trained, and the map.
+
+        Args:
+            dim: width D.
+            n_codes: codes K.
+            beta: weight of the commitment loss.
+        """
+        super().__init__(dim, n_codes, beta)
+        self.register_buffer("frozen", torch.randn(n_codes, dim) * dim**-0.5)
+        self.map = nn.Linear(dim, dim)
+
+    def table(self) -> Tensor:
+        """Give the mapped table C'."""
+        mapped: Tensor = self.map(self.frozen)
+        return mapped
+
+
+class EmaVQ(_Codebook):
+    """A table of running means, without gradients (1711.00937, appendix A.1); codes that die are set on live vectors.
+
+    In training mode a batch changes the table after it was quantised, so `decode` repeats `forward` in eval mode only.
+    """
+
+    codes: Tensor
+    counts: Tensor
+    sums: Tensor
+
+    def __init__(
+        self, dim: int, n_codes: int, beta: float = 0.25, decay: float = 0.99, dead_below: float = 0.1
+    ) -> None:
+        """Draw the table.
+
+        Args:
+            dim: width D.
+            n_codes: codes K.
+            beta: weight of the commitment loss.
+            decay: of the running means.
+            dead_below: running count per batch under which a code is replaced by a vector of the batch; 0 for never.
+        """
+        super().__init__(dim, n_codes, beta)
+        self.decay, self.dead_below = decay, dead_below
+        start = torch.randn(n_codes, dim) * dim**-0.5
+        self.register_buffer("codes", start)
+        self.register_buffer("counts", torch.ones(n_codes))
+        self.register_buffer("sums", start.clone())
+
+    def table(self) -> Tensor:
+        """Give the running means."""
+        return self.codes.clone() if self.training else self.codes
+
+    @torch.no_grad()
+    def _seen(self, z: Tensor, indices: Tensor) -> None:
+        if not self.training or not len(z):
+            return
+        counts = torch.bincount(indices, minlength=self.n_codes).to(z.dtype)
+        sums = torch.zeros_like(self.sums).index_add_(0, indices, z)
+        self.counts.lerp_(counts, 1 - self.decay)
+        self.sums.lerp_(sums, 1 - self.decay)
+        dead = self.counts < self.dead_below
+        if bool(dead.any()):
+            chosen = z[torch.randint(len(z), (int(dead.sum()),), device=z.device)]
+            self.counts[dead] = 1.0
+            self.sums[dead] = chosen
+        self.codes.copy_(self.sums / self.counts.clamp_min(1e-5)[:, None])

@@ -1,0 +1,97 @@
+"""What every quantiser does: vectors in; the code's vector, its index and its losses out; and back from the index."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from auricle.core.errors import ConfigError, DataError
+
+
+class Quantised(NamedTuple):
+    """What a quantiser makes of vectors.
+
+    Attributes:
+        latent: (..., D), exactly what `Quantizer.decode` gives for `indices`; its gradient goes to the input as it is.
+        indices: (...) int64; of a residual stack (..., stages).
+        losses: scalars by name, to be added to the training loss with the weight 1.
+    """
+
+    latent: Tensor
+    indices: Tensor
+    losses: Mapping[str, Tensor]
+
+
+class Quantizer(nn.Module):
+    """Base of the quantisers.
+
+    Attributes:
+        dim: width D of the vectors.
+        n_codes: number of codes K of a stage.
+        stages: indices a vector.
+    """
+
+    dim: int
+    n_codes: int
+    stages: int = 1
+
+    def forward(self, z: Tensor) -> Quantised:
+        """Quantise vectors (..., D)."""
+        raise NotImplementedError
+
+    def decode(self, indices: Tensor) -> Tensor:
+        """Give the vectors (..., D) of indices (...), or (..., stages) of a stack.
+
+        Raises:
+            DataError: an index that is no code's.
+        """
+        raise NotImplementedError
+
+    def _checked(self, z: Tensor) -> Tensor:
+        if z.shape[-1] != self.dim:
+            raise DataError(f"vectors are {z.shape[-1]} wide; this quantiser takes {self.dim}")
+        return z
+
+    def _known(self, indices: Tensor) -> Tensor:
+        if indices.numel() and not 0 <= int(indices.min()) <= int(indices.max()) < self.n_codes:
+            raise DataError(
+                f"indices from {int(indices.min())} to {int(indices.max())}; this quantiser has codes 0 to "
+                f"{self.n_codes - 1}"
+            )
+        return indices.long()
+
+
+class _StraightThrough(torch.autograd.Function):
+    """The code's vector forward, bit for bit (z + (q - z) would round); the gradient back to z unchanged."""
+
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, code: Tensor) -> Tensor:
+        return code.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> tuple[Tensor, None]:
+        return grads[0], None
+
+
+def straight_through(z: Tensor, code: Tensor) -> Tensor:
+    """Give `code` with the gradient of `z` (Bengio et al., 1308.3432).
+
+    Args:
+        z: (..., D), gets the gradient.
+        code: (..., D), gets none.
+    """
+    out: Tensor = _StraightThrough.apply(z, code)  # type: ignore[no-untyped-call]
+    return out
+
+
+def check_size(dim: int, n_codes: int) -> None:
+    """Refuse a codebook without width or with fewer than two codes.
+
+    Raises:
+        ConfigError: `dim` below 1 or `n_codes` below 2.
+    """
+    if dim < 1 or n_codes < 2:
+        raise ConfigError(f"{n_codes} codes of width {dim}; at least 2 of width 1 are needed")

@@ -1,0 +1,167 @@
+"""Quantisers: one interface, exact round trips, the gradients they promise, and the two traps of SimVQ."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from auricle.core.errors import ConfigError, DataError
+from auricle.metrics.codes import code_use
+from auricle.nn.quantize import KINDS, VQ, EmaVQ, ResidualVQ, SimVQ, make_quantizer
+
+K = 64
+
+
+def built(kind, dim=6, stages=1, seed=0):
+    torch.manual_seed(seed)
+    return make_quantizer(kind, dim, K, stages=stages).eval()
+
+
+@pytest.mark.parametrize("stages", [1, 3])
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=6, deadline=None)
+@given(seed=st.integers(0, 10_000), scale=st.sampled_from([1e-3, 1.0, 30.0]), rows=st.integers(1, 40))
+def test_decode_gives_the_forward_latent_to_the_bit(kind, stages, seed, scale, rows):
+    quantizer = built(kind, stages=stages, seed=seed % 7)
+    z = scale * torch.randn(2, rows, 6, generator=torch.Generator().manual_seed(seed))
+    found = quantizer(z)
+    assert found.latent.shape == z.shape
+    assert found.indices.shape == (2, rows, stages) if stages > 1 else (2, rows)
+    assert torch.equal(quantizer.decode(found.indices), found.latent)
+    assert all(value.ndim == 0 and torch.isfinite(value) for value in found.losses.values())
+
+
+@pytest.mark.parametrize("kind", ["simvq", "vq", "ema"])
+def test_the_straight_through_gradient_is_the_identity(kind):
+    z = torch.randn(50, 6, requires_grad=True)
+    weight = torch.randn(50, 6)
+    (built(kind)(z).latent * weight).sum().backward()
+    assert torch.equal(z.grad, weight)
+
+
+def test_rounding_passes_the_gradient_of_what_it_rounds():
+    lfq = make_quantizer("lfq", 6, K)  # log2 64 = 6: no maps
+    z = torch.randn(50, 6, requires_grad=True)
+    (grad,) = torch.autograd.grad(lfq(z).latent.sum(), z)
+    assert torch.equal(grad, torch.ones_like(z))
+    fsq = make_quantizer("fsq", 2, K)  # 8 x 8
+    z = torch.randn(50, 2, requires_grad=True)
+    (grad,) = torch.autograd.grad(fsq(z).latent.sum(), z)
+    (wanted,) = torch.autograd.grad((fsq.bound(z) / 4).sum(), z)
+    assert torch.equal(grad, wanted)
+
+
+def test_a_residual_stack_passes_one_gradient_and_leaves_less_behind():
+    torch.manual_seed(0)
+    z = torch.randn(400, 6, requires_grad=True)
+    stack = ResidualVQ([VQ(6, K) for _ in range(3)])
+    for index, stage in enumerate(stack.quantizers):
+        with torch.no_grad():  # k-means-like tables: vectors of the residual itself
+            left = z - sum((s.decode(s(z).indices) for s in stack.quantizers[:index]), torch.zeros_like(z))
+            stage.codes.copy_(left[K * index : K * (index + 1)])
+    (grad,) = torch.autograd.grad(stack(z).latent.sum(), z)
+    assert torch.equal(grad, torch.ones_like(z))
+    one, all_three = stack.quantizers[0](z).latent, stack(z).latent
+    assert (z - all_three).square().mean() < (z - one).square().mean()
+
+
+def test_the_nearest_code_is_taken():
+    vq = built("vq")
+    z = torch.randn(100, 6)
+    assert torch.equal(vq(z).indices, torch.cdist(z.double(), vq.codes.double()).argmin(dim=1))
+
+
+def test_simvq_trains_its_map_and_never_its_table():
+    simvq = SimVQ(6, K)
+    assert [name for name, _ in simvq.named_parameters()] == ["map.weight", "map.bias"]
+    found = simvq(torch.randn(20, 6))
+    sum(found.losses.values()).backward()
+    assert simvq.frozen.grad is None
+    assert simvq.map.weight.grad.abs().sum() > 0
+
+
+def test_simvq_weighs_the_encoder_term_by_beta_and_decodes_from_the_mapped_table():
+    simvq = SimVQ(4, 8, beta=0.25)
+    z = torch.randn(30, 4, requires_grad=True)
+    found = simvq(z)
+    gap = (z - found.latent.detach()).square().mean()
+    assert torch.isclose(found.losses["commit"], 0.25 * gap)
+    assert torch.isclose(found.losses["codebook"], gap)
+    (to_encoder,) = torch.autograd.grad(sum(found.losses.values()), z)
+    assert torch.allclose(to_encoder, 0.25 * 2 * (z - found.latent).detach() / z.numel())
+    index = torch.arange(8)
+    assert torch.equal(simvq.decode(index), simvq.map(simvq.frozen))
+    assert not torch.allclose(simvq.decode(index), simvq.frozen)
+
+
+def test_ema_moves_codes_to_their_means_and_revives_dead_ones():
+    torch.manual_seed(0)
+    centres = torch.tensor([[5.0, 5.0], [-5.0, 5.0], [5.0, -5.0], [-5.0, -5.0]])
+    ema = EmaVQ(2, 5, decay=0.5)
+    ema.codes.copy_(torch.cat([0.2 * centres, torch.tensor([[99.0, 99.0]])]))
+    ema.sums.copy_(ema.codes)
+    ema.train()
+    for _ in range(40):
+        ema(centres[torch.randint(4, (64,))] + 0.1 * torch.randn(64, 2))
+    ema.eval()
+    assert (ema(centres).latent - centres).abs().max() < 0.3
+    assert ema.codes.abs().max() < 6  # the far one lives among the data now
+    before = ema.codes.clone()
+    ema(torch.randn(10, 2))
+    assert torch.equal(ema.codes, before)  # eval learns nothing
+    assert not list(ema.parameters())
+
+
+def test_training_with_ema_keeps_the_gradient_and_repeats():
+    torch.manual_seed(0)
+    ema = EmaVQ(3, 8).train()
+    z = torch.randn(20, 3, requires_grad=True)
+    ema(z).latent.sum().backward()
+    assert torch.equal(z.grad, torch.ones_like(z))
+
+
+def test_lfq_entropy_is_low_for_sure_and_spread_codes():
+    lfq = make_quantizer("lfq", 3, 8).train()
+    corners = torch.tensor([[a, b, c] for a in (-1.0, 1.0) for b in (-1.0, 1.0) for c in (-1.0, 1.0)])
+    spread = lfq(corners).losses["entropy"]
+    assert spread == pytest.approx(-0.1 * math.log(8), abs=1e-4)
+    assert lfq(corners[:1].expand(8, 3)).losses["entropy"] == pytest.approx(0.0, abs=1e-4)
+
+
+def test_wrong_sizes_and_indices_are_refused():
+    for call in (
+        lambda: make_quantizer("tree", 4, 8), lambda: make_quantizer("lfq", 4, 10), lambda: make_quantizer("vq", 4, 1),
+        lambda: make_quantizer("fsq", 4, 77), lambda: ResidualVQ([VQ(4, 8), VQ(4, 16)]),
+        lambda: make_quantizer("fsq", 4, 8, levels=(8, 1)),
+    ):  # fmt: skip
+        with pytest.raises(ConfigError):
+            call()
+    for kind in KINDS:
+        with pytest.raises(DataError, match="codes 0 to 63"):
+            built(kind).decode(torch.tensor([0, 64]))
+        with pytest.raises(DataError, match="wide"):
+            built(kind)(torch.zeros(3, 5))
+    with pytest.raises(DataError, match="stages"):
+        built("vq", stages=2).decode(torch.zeros(3, 3, dtype=torch.long))
+
+
+@given(st.lists(st.integers(0, 31), min_size=1, max_size=300))
+def test_code_use_counts(indices):
+    found = code_use(indices, 32)
+    assert found.used == len(set(indices))
+    assert 1 - 1e-9 <= found.perplexity <= min(32, len(indices)) + 1e-9
+    assert found.possible <= min(32, len(indices)) + 1e-9
+
+
+def test_code_use_by_hand():
+    found = code_use([0, 0, 1, 1], 4)
+    assert found.perplexity == pytest.approx(2.0)
+    assert found.possible == pytest.approx(4 * (1 - 0.75**4))
+    assert code_use(np.arange(4), 4).perplexity == pytest.approx(4.0)
+    with pytest.raises(DataError):
+        code_use([], 4)
+    with pytest.raises(DataError):
+        code_use([4], 4)
