@@ -1,0 +1,54 @@
+"""The picture encoder and decoder: shapes, norms per frame, and tiles that equal the whole."""
+
+import pytest
+import torch
+
+from auricle.core.errors import ConfigError
+from auricle.nn.image import Decoder2d, Encoder2d, FrameNorm, reach_columns
+
+SIZES = {"channels": (4, 4, 8), "strides": (2, 2, 4), "dim": 3, "blocks": 1, "groups": 2}
+
+
+def test_a_frame_is_normalised_by_itself():
+    norm = FrameNorm(6, 3)
+    x = torch.randn(2, 6, 5, 7) * 3 + 1
+    y = norm(x).reshape(2, 3, 10, 7)
+    assert torch.allclose(y.mean(dim=2), torch.zeros(2, 3, 7), atol=1e-5)
+    assert torch.allclose(y.square().mean(dim=2), torch.ones(2, 3, 7), atol=1e-3)
+    assert torch.allclose(norm(x[..., 2:3]), norm(x)[..., 2:3], atol=1e-6)
+    group = torch.nn.GroupNorm(3, 6)  # the same over one frame
+    assert torch.allclose(norm(x[..., :1]), group(x[..., :1]), atol=1e-4)
+
+
+@pytest.mark.parametrize("strides", [(2, 2, 4), (2, 2, 2)])
+def test_shapes_mirror(strides):
+    sizes = SIZES | {"strides": strides}
+    step = strides[0] * strides[1] * strides[2]
+    z = Encoder2d(**sizes)(torch.randn(2, 1, 32, 4 * step))
+    assert z.shape == (2, 3, 32 // step, 4)
+    assert Decoder2d(**sizes)(z).shape == (2, 1, 32, 4 * step)
+
+
+def moved(module, length, at, shape):
+    """Which outputs change when one input frame changes."""
+    x = torch.randn(*shape, length, dtype=torch.float64)
+    other = x.clone()
+    other[..., at] += 1.0
+    gap = (module.double()(x) - module(other)).abs().flatten(0, -2).amax(dim=0)
+    return torch.nonzero(gap > 1e-12).ravel()
+
+
+def test_the_reach_is_never_more_than_the_bound():
+    torch.manual_seed(0)
+    bound = reach_columns(SIZES["strides"], SIZES["blocks"])
+    columns = moved(Encoder2d(**SIZES), 16 * 31, 16 * 15 + 8, (1, 1, 32))
+    assert 15 - bound <= int(columns.min()) <= int(columns.max()) <= 15 + bound
+    frames = moved(Decoder2d(**SIZES), 31, 15, (1, 3, 2))
+    assert (15 - bound) * 16 <= int(frames.min()) <= int(frames.max()) < (15 + bound + 1) * 16
+
+
+def test_wrong_levels_are_refused():
+    with pytest.raises(ConfigError):
+        Encoder2d((4, 4), (2, 2, 4), 3)
+    with pytest.raises(ConfigError):
+        FrameNorm(6, 4)
