@@ -169,7 +169,7 @@ def smoke() -> FtGrpoConfig:
         train=TrainConfig(
             heads=StageConfig(steps=30, batch=32, lr=3e-3, save_every=15, eval_every=15),
             freeze=True,
-            sft=StageConfig(steps=40, batch=32, lr=3e-3, save_every=20, eval_every=20),
+            sft=StageConfig(steps=240, batch=32, lr=5e-3, save_every=120, eval_every=120),
             grpo=GrpoConfig(steps=4, prompts=8, samples=4, lr=1e-4, max_new=32, save_every=2, eval_every=2),
             more_sft=StageConfig(steps=8, batch=32, lr=5e-4, save_every=4, eval_every=4),
         ),

@@ -53,23 +53,28 @@ def train(cfg: FtGrpoConfig, run: RunFolder) -> Path:
     train_items, dev = of.load(cfg, run, "train"), of.load(cfg, run, "dev")
     network = build(cfg)
     if cfg.train.heads is not None:
-        fit_heads(cfg, network, train_items, dev, run.checkpoints / "heads")
+        fit_heads(cfg, network, train_items, dev, stage_folder(run, "heads"))
     if cfg.train.freeze:
         network.adapter.base.encoder.requires_grad_(False)
         train_items, dev = of.heard(network, train_items), of.heard(network, dev)
-    fit_sft(cfg, cfg.train.sft, network, train_items, dev, run.checkpoints / "sft")
+    fit_sft(cfg, cfg.train.sft, network, train_items, dev, stage_folder(run, "sft"))
     keep(run, SFT, cfg, network, dev)
     if cfg.train.more_sft is not None:
         longer = build(cfg)
         longer.load_state_dict(network.state_dict())
         longer.adapter.base.encoder.requires_grad_(not cfg.train.freeze)
-        fit_sft(cfg, cfg.train.more_sft, longer, train_items, dev, run.checkpoints / "more_sft")
+        fit_sft(cfg, cfg.train.more_sft, longer, train_items, dev, stage_folder(run, "more_sft"))
         keep(run, MORE_SFT, cfg, longer, dev)
     if cfg.train.grpo is not None:
         network, reference = for_grpo(cfg, network)
-        fit_grpo(cfg, cfg.train.grpo, network, reference, train_items, dev, run.checkpoints / "grpo")
+        fit_grpo(cfg, cfg.train.grpo, network, reference, train_items, dev, stage_folder(run, "grpo"))
     log(run)
     return keep(run, FINAL, cfg, network, dev)
+
+
+def stage_folder(run: RunFolder, name: str) -> Path:
+    """Name the folder of a stage's log and states; the checkpoints that answer lie beside them."""
+    return run.checkpoints / "stages" / name
 
 
 def fit_heads(
@@ -329,7 +334,7 @@ def log(run: RunFolder) -> None:
     rows: list[dict[str, Any]] = []
     done = 0
     for name in STAGES:
-        file = run.checkpoints / name / "metrics.jsonl"
+        file = stage_folder(run, name) / "metrics.jsonl"
         if file.exists():
             own = list(read_jsonl(file))
             rows += [{"stage": name, **row, "step": done + row["step"]} for row in own]

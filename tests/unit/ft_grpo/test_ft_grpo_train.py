@@ -9,13 +9,17 @@ import torch
 
 from auricle.core.config import override
 from auricle.core.errors import ConfigError
+from auricle.core.files import read_jsonl
+from auricle.core.run import open_run
 from auricle.data.worlds.artefacts import Artefact
 from auricle.systems.ft_grpo import items as of
+from auricle.systems.ft_grpo import train
 from auricle.systems.ft_grpo.answer import greedy
 from auricle.systems.ft_grpo.model import build
 from auricle.systems.ft_grpo.rationale import Evidence, evidence, read, write
 from auricle.systems.ft_grpo.rewards import Truth
 from auricle.systems.ft_grpo.train import GrpoStep, SftStep, fit_grpo, fit_sft, for_grpo
+from auricle.train.checkpoint import load_model
 from auricle.train.loop import fit
 
 
@@ -181,3 +185,25 @@ def test_the_grounded_reward_needs_known_artefacts(items, cfg) -> None:
     )
     with pytest.raises(ConfigError, match="known"):
         GrpoStep(network, reference, blind, own.train.grpo, 0)(network, of.batch(blind, range(2)))
+
+
+def test_a_killed_run_goes_on_where_it_was(clips, cfg, tmp_path, monkeypatch) -> None:
+    """Stages that are done are not done again, and the weights are those of a run that was never killed."""
+    own = override(cfg, ["train.grpo.steps=2", "eval.rationales=1", "eval.max_new=24"])
+    monkeypatch.setattr(of.data, "load", lambda run, name: clips)
+    whole = open_run(tmp_path / "whole", "ft_grpo", "smoke", own)
+    train.train(own, whole)
+    killed = open_run(tmp_path / "killed", "ft_grpo", "smoke", own)
+    with monkeypatch.context() as patch:
+        patch.setattr(train, "for_grpo", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            train.train(own, killed)
+    train.train(own, killed)
+    for name in ("sft", "more_sft", "final"):
+        first, second = (build(own) for _ in range(2))
+        assert load_model(whole.checkpoints / name, first) == load_model(killed.checkpoints / name, second)
+        assert all(torch.equal(one, two) for one, two in zip(first.parameters(), second.parameters(), strict=True))
+    logs = [list(read_jsonl(run.path / "metrics.jsonl")) for run in (whole, killed)]
+    assert [row["stage"] for row in logs[0]] == ["heads"] * 2 + ["sft"] * 4 + ["more_sft"] * 2 + ["grpo"] * 2
+    assert [row["step"] for row in logs[0]] == list(range(1, 11))
+    assert [row["loss"] for row in logs[0]] == [row["loss"] for row in logs[1]]
