@@ -139,7 +139,14 @@ class GriffinLimVocoder(nn.Module):
         self.register_buffer("filters", bank, persistent=False)
 
     def forward(self, mel: Tensor) -> Tensor:
-        """Make (B, frames, n_mels) into samples (B, frames * hop)."""
+        """Make samples of a log-mel.
+
+        Args:
+            mel: (B, frames, n_mels).
+
+        Returns:
+            (B, frames * hop).
+        """
         n_fft, hop = self.contract.n_fft, self.contract.hop
         magnitude = magnitude_from_mel(mel.exp(), self.filters)
         # Griffin-Lim's frames are centred on multiples of the hop, ours half a hop later: with one frame more at each

@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from auricle.cli import claims, data, doctor, evaluate, infer, look, manifest, models, report, run, stages
+from auricle.cli import claims, codec, data, doctor, evaluate, infer, look, manifest, models, report, run, stages
 from auricle.core.errors import AuricleError, CheckpointError, ConfigError, DataError, MissingExtra
 
 app = typer.Typer(
@@ -31,6 +31,7 @@ app.command("doctor")(doctor.doctor)
 app.add_typer(data.app, name="data")
 app.command("manifest")(manifest.manifest)
 app.add_typer(models.app, name="models")
+app.add_typer(codec.app, name="codec")
 app.command("claims")(claims.claims)
 app.command("report")(report.report)
 

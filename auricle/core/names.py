@@ -66,7 +66,7 @@ PAPERS: tuple[Paper, ...] = (
     Paper("agl1k", "The Sonar Moment", "2601.03227", "where on Earth was this recorded?"),
     Paper("clsp", "FCaps/CLSP", "2601.03065", "which words describe how this is spoken?"),
     Paper("spo_clapscore", "SPO-CLAPScore", "2601.02900", "how well does this sound match this caption?"),
-    Paper("unisrcodec", "UniSRCodec", "2601.02776", "how few tokens can carry this sound?"),
+    Paper("unisrcodec", "UniSRCodec", "2601.02776", "how few tokens can carry this sound?", works=True),
     Paper("ted_tts", "TED-TTS", "2601.03170", "speak this with these emotions and durations inside"),
     Paper("vclip", "Vclip", "2601.02753", "which voice would fit this face?"),
     Paper("omni2sound", "Omni2Sound", "2601.02731", "what does this video, text, or both, sound like?"),

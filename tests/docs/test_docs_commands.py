@@ -35,6 +35,8 @@ SLOW = (
     "auricle data export",
     "auricle data protocol",  # needs a published corpus: tests/unit/cli
     "auricle infer voice_auth",  # needs a run of its own: tests/smoke
+    "auricle infer unisrcodec",  # the same
+    "auricle codec",  # the same
     "auricle evaluate voice_auth --run",  # the same: tests/unit/voice_auth
     "auricle models add",  # needs the network unless the package is there: tests/unit/cli
 )

@@ -1,0 +1,125 @@
+"""`auricle codec`: audio to token files and back, and the bandwidth screen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="The low-rate codec as a tool: encode, decode, and screen a folder by bandwidth.")
+
+Run = Annotated[Path, typer.Option("--run", help="Run folder of a trained unisrcodec.")]
+Out = Annotated[Path, typer.Option("--out", help="Folder to write to; made if it is not there.")]
+
+
+@app.command("encode")
+def encode(
+    inputs: Annotated[list[Path], typer.Argument(help="Audio files, or folders of them.")],
+    out: Out,
+    run: Run = Path("runs/unisrcodec"),
+    numpy: Annotated[bool, typer.Option("--numpy", help="Also write the tokens as .npy (columns, tokens).")] = False,
+) -> None:
+    """Write a token file for each audio file, in constant memory whatever its length.
+
+    Example:
+
+      auricle codec encode recordings/ --out tokens/
+    """
+    import numpy as np
+
+    from auricle.audio.ahead import Decoded, found
+    from auricle.core.errors import AudioError
+    from auricle.systems.unisrcodec import tokens
+    from auricle.systems.unisrcodec.infer import load
+
+    coder = load(run)
+    out.mkdir(parents=True, exist_ok=True)
+    failed = 0
+    for path in found(inputs):
+        try:
+            if isinstance(path, Decoded):
+                raise AudioError(path.error or "not audio")
+            coded, _ = coder.encode_file(path)
+        except AudioError as error:
+            failed += 1
+            typer.echo(f"{path.path if isinstance(path, Decoded) else path}: {error}", err=True)
+            continue
+        target = out / (path.name + tokens.SUFFIX)
+        size = tokens.write(target, coded)
+        if numpy:
+            np.save(target.with_suffix(".npy"), coded.indices)
+        seconds = coded.samples / coded.rate_hz
+        typer.echo(
+            f"{target}: {seconds:.2f} s, {coded.indices.size} tokens, {coded.payload_bits / seconds:.0f} bit/s, "
+            f"{size} bytes"
+        )
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command("decode")
+def decode(
+    inputs: Annotated[list[Path], typer.Argument(help="Token files.")],
+    out: Out,
+    run: Run = Path("runs/unisrcodec"),
+) -> None:
+    """Write a WAV file for each token file.
+
+    Example:
+
+      auricle codec decode tokens/a.wav.ausr --out decoded/
+    """
+    from auricle.core.errors import DataError
+    from auricle.systems.unisrcodec import tokens
+    from auricle.systems.unisrcodec.infer import load
+
+    coder = load(run)
+    out.mkdir(parents=True, exist_ok=True)
+    failed = 0
+    for path in inputs:
+        try:
+            target = out / (path.name.removesuffix(tokens.SUFFIX) + ".wav")
+            coder.decode_to(tokens.read(path), target)
+            typer.echo(str(target))
+        except DataError as error:
+            failed += 1
+            typer.echo(str(error), err=True)
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command("screen")
+def screen(
+    inputs: Annotated[list[Path], typer.Argument(help="Audio files, or folders of them.")],
+    band_hz: Annotated[float, typer.Option(help="Content must reach this frequency, in Hz.")] = 20_000.0,
+    below_db: Annotated[float, typer.Option(help="How far under the strongest band still counts, in dB.")] = 60.0,
+    plot: Annotated[Path | None, typer.Option(help="Write a histogram here, as SVG.", show_default=False)] = None,
+) -> None:
+    """Say how far up each file has content, and which files are full band.
+
+    Example:
+
+      auricle codec screen recordings/
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    from auricle.systems.unisrcodec.screen import save_plot
+    from auricle.systems.unisrcodec.screen import screen as judge
+
+    rows = list(judge(inputs, band_hz, below_db))
+    table = Table("file", "rate (Hz)", "seconds", "bandwidth (kHz)", "full band")
+    for row in rows:
+        if row.error is not None:
+            typer.echo(f"{row.input}: {row.error}", err=True)
+            continue
+        verdict = "yes" if row.passes else "no"
+        table.add_row(row.input, str(row.rate_hz), f"{row.duration_s:.2f}", f"{row.bandwidth_hz / 1000:.1f}", verdict)
+    Console().print(table)
+    judged = [row for row in rows if row.error is None]
+    typer.echo(f"{sum(row.passes for row in judged)} of {len(judged)} files reach {band_hz / 1000:g} kHz")
+    if plot is not None:
+        save_plot(rows, band_hz, plot)
+    if len(judged) < len(rows):
+        raise typer.Exit(1)

@@ -1,0 +1,135 @@
+"""Settings of `unisrcodec`. FOUND values are the paper's or its reviews'; the others say why they are so."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from auricle.core.config import Config
+
+STRIDES = {"B": (2, 2, 4), "L": (2, 2, 2)}  # FOUND for B; L's are inferred from its rate
+
+
+class ModelConfig(Config):
+    """Encoder, codebook, decoder. The mel is BigVGAN-v2's 44.1 kHz one and cannot be set."""
+
+    variant: Literal["B", "L"] = "B"
+    channels: tuple[int, int, int] = (128, 256, 512)  # FOUND
+    blocks: int = Field(2, ge=1)  # residual blocks a level; UNKNOWN, 2 gives about the size that fits the paper
+    groups: int = Field(32, ge=1)
+    dim: int = Field(8, ge=1)  # of a latent; UNKNOWN
+    quantizer: Literal["simvq", "vq", "ema", "fsq", "lfq"] = "simvq"
+    codes: int = Field(8192, ge=2)  # inferred from 40 tokens and 0.52 kbit a second
+    stages: int = Field(1, ge=1)  # above 1, residual
+    beta: float = Field(0.25, ge=0)
+    discriminator: int = Field(32, ge=1)  # channels
+
+    @property
+    def strides(self) -> tuple[int, int, int]:
+        """Strides of the levels."""
+        return STRIDES[self.variant]
+
+    @property
+    def step(self) -> int:
+        """Frames of a column of tokens, and bands of a token."""
+        first, second, third = self.strides
+        return first * second * third
+
+    @model_validator(mode="after")
+    def _fits(self) -> ModelConfig:
+        if any(count % self.groups for count in self.channels):
+            raise ValueError(f"channels {self.channels} must be multiples of groups {self.groups}")
+        return self
+
+
+class DataConfig(Config):
+    """Recordings of three kinds, split by source."""
+
+    source: str = "embedded"  # a corpus: embedded or rec
+    split: int = Field(0, ge=0)  # which sources train, tune and test; another number is another draw
+    longest_s: float = Field(10.0, gt=0.5)  # of a recording
+    shortest_s: float = Field(0.1, ge=0.1)
+    minutes: float = Field(6.0, gt=0)  # of each kind at most, drawn at random
+    band_hz: float = Field(20_000.0, gt=0)  # what reaches it 60 dB under its strongest band passes the screen
+
+
+class TrainConfig(Config):
+    """The recipe. UNKNOWN in the paper but for the weights of the halves; the choices of the nearest relatives."""
+
+    frames: int = Field(128, ge=16)  # of a cut: 65,536 samples, FOUND
+    batch: int = Field(32, ge=1)
+    max_steps: int = Field(200_000, ge=1)
+    eval_every: int = Field(2000, ge=1)
+    save_every: int = Field(2000, ge=1)
+    lr: float = Field(1e-4, gt=0)
+    betas: tuple[float, float] = (0.8, 0.99)
+    weight_decay: float = Field(0.01, ge=0)
+    warmup_fraction: float = Field(0.005, ge=0, lt=1)
+    low: float = Field(2.0, ge=0)  # FOUND: weight of the bands below the middle
+    high: float = Field(1.0, ge=0)  # FOUND: and above
+    adversarial: float = Field(0.1, ge=0)  # 0 trains without the discriminator
+    feature: float = Field(2.0, ge=0)
+    adversarial_after: int = Field(5000, ge=0)  # steps of reconstruction alone before it
+    commit: float = Field(1.0, ge=0)  # weight of the quantiser's own losses; beta stands in the model
+    average: float = Field(0.999, ge=0, lt=1)  # of the running mean of the weights
+
+
+class EvalConfig(Config):
+    """What is measured and how."""
+
+    seconds: float = Field(60.0, gt=0)  # of each kind at most
+    griffin_lim: int = Field(32, ge=1)  # iterations
+    bootstrap: int = Field(1000, ge=100)
+    pca_dims: int = Field(32, ge=1)  # of the PCA + VQ reference
+    vocoder: str | None = None  # folder of a published BigVGAN-v2 generator; null is Griffin-Lim
+
+
+class CodecConfig(Config):
+    """Everything that decides a run."""
+
+    seed: int = 0
+    model: ModelConfig = ModelConfig()
+    data: DataConfig = DataConfig()
+    train: TrainConfig = TrainConfig()
+    eval: EvalConfig = EvalConfig()
+
+    @model_validator(mode="after")
+    def _fits(self) -> CodecConfig:
+        if self.train.frames % self.model.step:
+            raise ValueError(f"train.frames is {self.train.frames}; it must be a multiple of {self.model.step}")
+        return self
+
+
+def paper() -> CodecConfig:
+    """Variant B at the published sizes; ``model.variant=L`` is the other one."""
+    return CodecConfig()
+
+
+def laptop() -> CodecConfig:
+    """The published token grid with a small network, trained in minutes on two cores."""
+    return CodecConfig(
+        model=ModelConfig(channels=(16, 32, 64), groups=8, codes=1024, discriminator=8),
+        train=TrainConfig(
+            frames=64, batch=8, max_steps=1500, eval_every=300, save_every=300, lr=1e-3, warmup_fraction=0.05,
+            low=1.5, high=1.5,  # the same sum; which ratio is better is a claim, not a given
+            adversarial=0.0, average=0.99,
+        ),
+        eval=EvalConfig(seconds=40.0),
+    )  # fmt: skip
+
+
+def smoke() -> CodecConfig:
+    """The same path in seconds, discriminator included."""
+    return CodecConfig(
+        model=ModelConfig(channels=(4, 4, 8), groups=4, codes=64, discriminator=2),
+        data=DataConfig(longest_s=1.0, minutes=0.15),
+        train=TrainConfig(
+            frames=32, batch=4, max_steps=16, eval_every=8, save_every=8, lr=5e-3, adversarial_after=8,
+            average=0.9, warmup_fraction=0.05,
+        ),
+        eval=EvalConfig(seconds=1.5, griffin_lim=2, bootstrap=100, pca_dims=4),
+    )  # fmt: skip
+
+
+PRESETS = {"smoke": smoke, "laptop": laptop, "paper": paper}

@@ -1,0 +1,209 @@
+"""`prepare`: recordings of three kinds, split by source; and their log-mels in memory."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from auricle.audio.files import read
+from auricle.audio.level import bandwidth_hz
+from auricle.audio.resample import resample
+from auricle.audio.vocoder_mel import MelContract, VocoderMel
+from auricle.core.errors import AudioError, ConfigError, DataError
+from auricle.core.run import RunFolder
+from auricle.core.seed import rng
+from auricle.data import corpora, fields, manifest
+from auricle.data.embedded import KINDS, Clip
+from auricle.data.splits import split_groups
+from auricle.systems.unisrcodec.config import CodecConfig, DataConfig
+
+RECORDINGS = "recordings"
+KIND, BAND = "kind", "bandwidth_hz"
+PIECES = ("train", "dev", "test")
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One recording in memory.
+
+    Attributes:
+        name: its id.
+        kind: ``speech``, ``sound`` or ``music``.
+        band_hz: up to where it has content.
+        wave: (T,) float32 at 44.1 kHz, at its own level.
+    """
+
+    name: str
+    kind: str
+    band_hz: float
+    wave: np.ndarray
+
+
+def prepare(cfg: CodecConfig, run: RunFolder) -> dict[str, Any]:
+    """Write ``manifests/recordings.jsonl``: which recordings train, tune and test, and how far up each reaches.
+
+    Args:
+        cfg: ``data.source`` names a corpus.
+        run: the run folder.
+
+    Returns:
+        Counts.
+
+    Raises:
+        ConfigError: an unknown corpus.
+        DataError: a kind with too few sources, or a split that is empty.
+    """
+    if cfg.data.source not in corpora.NAMES:
+        raise ConfigError(f"--data {cfg.data.source}: unisrcodec trains on a corpus: {', '.join(corpora.NAMES)}")
+    chosen: list[tuple[Clip, str]] = []
+    for kind in KINDS:
+        chosen += _of_kind(list(corpora.corpus(cfg.data.source).clips(kind)), kind, cfg.data)
+    with ThreadPoolExecutor(4) as pool:
+        bands = list(pool.map(lambda row: _band_hz(row[0], cfg.data), chosen))
+    cuts = [
+        manifest.cut(clip.id, clip.file(), _custom(clip, part, band))
+        for (clip, part), band in zip(chosen, bands, strict=True)
+    ]
+    counts = Counter(f"{clip.kind} {part}" for clip, part in chosen)
+    empty = [f"{kind} {part}" for kind in KINDS for part in PIECES if not counts[f"{kind} {part}"]]
+    if empty:
+        raise DataError(f"no recording for {', '.join(empty)}; raise data.minutes or lower data.shortest_s")
+    manifest.write(cuts, run.manifests / f"{RECORDINGS}.jsonl")
+    minutes = dict.fromkeys(PIECES, 0.0)
+    for clip, part in chosen:
+        minutes[part] += min(clip.duration_s, cfg.data.longest_s) / 60
+    full = sum(band >= cfg.data.band_hz for band in bands)
+    return {
+        "recordings": dict(sorted(counts.items())),
+        "minutes": {part: round(minutes[part], 1) for part in PIECES},
+        "pass_the_screen": f"{full} of {len(bands)}",
+    }
+
+
+def _custom(clip: Clip, part: str, band_hz: float) -> dict[str, Any]:
+    return {
+        fields.SPLIT: part, KIND: clip.kind, BAND: round(band_hz), fields.SOURCE: clip.package,
+        fields.AUTHOR: clip.author, fields.LICENCE: clip.licence,
+    }  # fmt: skip
+
+
+def source_of(clip: Clip) -> str:
+    """Name what must not be in two splits: a voice, a piece of music, one author's recordings of one thing."""
+    if clip.kind == "speech":
+        return clip.split_group or clip.speaker or clip.id
+    return f"{clip.package}: {clip.author}: {clip.detail if clip.kind == 'music' else clip.label}"
+
+
+def _of_kind(clips: Sequence[Clip], kind: str, cfg: DataConfig) -> list[tuple[Clip, str]]:
+    """Choose recordings of one kind, up to the minutes, and assign their sources."""
+    usable = [clip for clip in clips if clip.duration_s >= cfg.shortest_s]
+    parts = split_groups({source_of(clip): kind for clip in usable}, cfg.split)
+    taken: list[tuple[Clip, str]] = []
+    shares = {"train": 0.58, "dev": 0.12, "test": 0.3}
+    for part in PIECES:
+        own = [clip for clip in usable if parts[source_of(clip)] == part]
+        order = rng(cfg.split, "recordings", kind, part).permutation(len(own))
+        room = 60 * cfg.minutes * shares[part]
+        for place in order:
+            if room <= 0:
+                break
+            taken.append((own[place], part))
+            room -= min(own[place].duration_s, cfg.longest_s)
+    return taken
+
+
+def _band_hz(clip: Clip, cfg: DataConfig) -> float:
+    audio = read(clip.file(), duration_s=cfg.longest_s)
+    return bandwidth_hz(audio.mono(), audio.rate_hz)
+
+
+def load(cfg: CodecConfig, run: RunFolder, *parts: str, seconds: float | None = None) -> list[Recording]:
+    """Read recordings of some splits at 44.1 kHz, at their own level.
+
+    Args:
+        cfg: the run's config.
+        run: a prepared run.
+        parts: ``train``, ``dev``, ``test``.
+        seconds: of each kind at most; None for all.
+
+    Raises:
+        DataError: nothing was prepared, or a file cannot be read.
+    """
+    cuts = [cut for cut in manifest.read(run.manifests / f"{RECORDINGS}.jsonl") if cut.custom[fields.SPLIT] in parts]
+    if seconds is not None:
+        cuts = list(_up_to(cuts, seconds, cfg.data.longest_s))
+    if not cuts:
+        raise DataError(f"no recording of {', '.join(parts)} was prepared")
+    with ThreadPoolExecutor(4) as pool:
+        return list(pool.map(lambda cut: _read(cut, cfg.data), cuts))
+
+
+def _up_to(cuts: Iterable[Any], seconds: float, longest_s: float) -> Iterable[Any]:
+    room = Counter[str]()
+    for cut in cuts:
+        kind = cut.custom[KIND]
+        if room[kind] < seconds:
+            room[kind] += min(cut.duration, longest_s)
+            yield cut
+
+
+def _read(cut: Any, cfg: DataConfig) -> Recording:
+    path = str(cut.recording.sources[0].source)
+    try:
+        audio = read(path, duration_s=cfg.longest_s)
+    except AudioError as error:
+        raise DataError(f"{cut.id}: {error}") from None
+    rate = MelContract().rate_hz
+    wave = resample(audio.mono(), audio.rate_hz, rate).astype(np.float32, copy=False)
+    return Recording(cut.id, cut.custom[KIND], float(cut.custom[BAND]), wave)
+
+
+@torch.no_grad()
+def log_mel(mel: VocoderMel, wave: np.ndarray, step: int) -> Tensor:
+    """Give the log-mel of a wave (T,), filled up with zeros to whole columns, (frames, n_mels)."""
+    column = step * mel.hop
+    padded = np.pad(wave, (0, -len(wave) % column if len(wave) else column)).astype(np.float32, copy=False)
+    found: Tensor = mel(torch.from_numpy(padded)[None])
+    return found[0]
+
+
+class Cuts:
+    """Random cuts of log-mels: the kinds alike often, recordings by their length; the same for the same epoch."""
+
+    def __init__(self, mels: Sequence[Tensor], kinds: Sequence[str], frames: int, batch: int, seed: int) -> None:
+        """Take the training set.
+
+        Args:
+            mels: (frames, n_mels) each.
+            kinds: kind of each.
+            frames: of a cut; shorter recordings are repeated.
+            batch: cuts a batch.
+            seed: of the draws.
+        """
+        self.mels, self.frames, self.batch, self.seed = list(mels), frames, batch, seed
+        counts = Counter[str]()
+        for mel, kind in zip(mels, kinds, strict=True):
+            counts[kind] += len(mel)
+        weights = np.array([len(mel) / counts[kind] for mel, kind in zip(mels, kinds, strict=True)])
+        self.weights = weights / weights.sum()
+        self.batches = max(1, sum(len(mel) for mel in mels) // (frames * batch))
+
+    def __call__(self, epoch: int) -> Iterable[Tensor]:
+        """Give the batches (batch, frames, n_mels) of an epoch."""
+        draws = rng(self.seed, "cuts", epoch)
+        for _ in range(self.batches):
+            chosen = draws.choice(len(self.mels), self.batch, p=self.weights)
+            yield torch.stack([self._cut(self.mels[index], draws) for index in chosen])
+
+    def _cut(self, mel: Tensor, draws: np.random.Generator) -> Tensor:
+        if len(mel) <= self.frames:
+            return mel.repeat(-(-self.frames // len(mel)), 1)[: self.frames]
+        start = int(draws.integers(len(mel) - self.frames + 1))
+        return mel[start : start + self.frames]

@@ -1,0 +1,93 @@
+"""What stands beside the codec: PCA and a codebook of the same size on the same grid, and Opus at its lowest rate."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+import numpy as np
+import soundfile
+import torch
+from torch import Tensor
+
+from auricle.audio.channel import opus
+from auricle.audio.resample import resample
+from auricle.core.seed import rng
+from auricle.nn.quantize.codebook import nearest
+from auricle.systems.unisrcodec.model import OFFSET, SCALE
+
+PATCHES = 60_000  # most patches that the codebook is made of
+ROUNDS = 20  # of k-means
+OPUS_LEVEL = 1.0  # libsndfile's strongest compression
+OPUS_HZ = 48_000
+
+
+class PcaVq:
+    """Patches of `step` bands and frames, PCA, k-means: one token a patch, the codec's own rate without a network."""
+
+    def __init__(self, mels: Sequence[Tensor], step: int, codes: int, dims: int, seed: int) -> None:
+        """Learn from log-mels.
+
+        Args:
+            mels: (frames, n_mels) each, whole columns.
+            step: frames of a column.
+            codes: size of the codebook.
+            dims: principal components kept.
+            seed: of the drawn patches and first centres.
+        """
+        self.step, draws = step, rng(seed, "pca-vq")
+        patches = torch.cat([self._patches(mel)[0] for mel in mels])
+        # as the codec's cuts begin anywhere, so may the patches
+        patches = torch.cat([patches, *[self._patches(mel[step // 2 :])[0] for mel in mels if len(mel) > 2 * step]])
+        if len(patches) > PATCHES:
+            patches = patches[torch.from_numpy(draws.permutation(len(patches))[:PATCHES])]
+        self.mean = patches.mean(dim=0)
+        centred = patches - self.mean
+        _, vectors = torch.linalg.eigh(centred.T @ centred)
+        self.basis = vectors[:, -dims:]
+        points = centred @ self.basis
+        start = torch.from_numpy(draws.permutation(len(points))[:codes])
+        self.codes = _k_means(points, points[start].clone())
+
+    def rebuild(self, mel: Tensor) -> Tensor:
+        """Code and decode a log-mel (frames, n_mels) of whole columns."""
+        patches, shape = self._patches(mel)
+        points = (patches - self.mean) @ self.basis
+        made = self.codes[nearest(points, self.codes)] @ self.basis.T + self.mean
+        columns, rows = shape
+        picture = made.view(columns, rows, self.step, self.step).permute(0, 2, 1, 3)
+        whole: Tensor = picture.reshape(columns * self.step, rows * self.step) * SCALE - OFFSET
+        return whole
+
+    def _patches(self, mel: Tensor) -> tuple[Tensor, tuple[int, int]]:
+        columns, rows = len(mel) // self.step, mel.shape[1] // self.step
+        scaled = (mel[: columns * self.step] + OFFSET) / SCALE
+        cells = scaled.reshape(columns, self.step, rows, self.step).permute(0, 2, 1, 3)
+        return cells.reshape(columns * rows, -1), (columns, rows)
+
+
+def _k_means(points: Tensor, codes: Tensor) -> Tensor:
+    """Improve centres by Lloyd's rounds; one that nobody is near stays where it is."""
+    for _ in range(ROUNDS):
+        near = nearest(points, codes)
+        counts = torch.bincount(near, minlength=len(codes))
+        sums = torch.zeros_like(codes).index_add_(0, near, points)
+        codes = torch.where(counts[:, None] > 0, sums / counts.clamp_min(1)[:, None], codes)
+    return codes
+
+
+def opus_lowest(wave: np.ndarray, rate_hz: int) -> np.ndarray:
+    """Carry a wave (T,) over Opus at the lowest rate that libsndfile gives."""
+    return opus(wave, rate_hz, OPUS_LEVEL)
+
+
+def opus_bits_per_s(waves: Sequence[np.ndarray], rate_hz: int) -> float:
+    """Measure the rate of that Opus over all waves in one file, so that its headers do not count for much."""
+    joined = resample(np.concatenate(list(waves)), rate_hz, OPUS_HZ)
+    out = io.BytesIO()
+    with soundfile.SoundFile(
+        out, "w", OPUS_HZ, 1, format="OGG", subtype="OPUS", compression_level=OPUS_LEVEL
+    ) as writer:
+        for start in range(0, len(joined), OPUS_HZ):
+            writer.write(joined[start : start + OPUS_HZ])
+    return 8 * len(out.getvalue()) / (len(joined) / OPUS_HZ)

@@ -1,0 +1,123 @@
+"""The token file: a header, the indices packed to the bit, a checksum. Little endian.
+
+``AUSR``, version (1 byte), bits of an index (1), tokens a column (2), stages (1), frames of a column (2), hop (2), rate
+in Hz (4), samples (8), columns (4), model (16): then the indices, column by column, in each from low to high frequency,
+most significant bit first, filled up with zeros to a byte: then the first 8 bytes of the SHA-256 of all before.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from auricle.core.errors import DataError
+from auricle.core.files import atomic_path
+
+MAGIC, VERSION = b"AUSR", 1
+SUFFIX = ".ausr"
+_HEADER = struct.Struct("<4sBBHBHHIQI16s")
+_SUM = 8
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """The tokens of one recording.
+
+    Attributes:
+        indices: (T', F'), or (T', F', stages) of a residual stack, int64.
+        samples: length of the recording at `rate_hz`.
+        rate_hz: sampling rate in Hz.
+        hop: samples a frame.
+        step: frames a column.
+        bits: bits an index.
+        model: fingerprint of the codec, 32 hex digits; others cannot decode it.
+    """
+
+    indices: npt.NDArray[np.int64]
+    samples: int
+    rate_hz: int
+    hop: int
+    step: int
+    bits: int
+    model: str
+
+    @property
+    def payload_bits(self) -> int:
+        """Bits of the indices alone, without header."""
+        return self.indices.size * self.bits
+
+
+def dumps(tokens: Tokens) -> bytes:
+    """Pack tokens.
+
+    Raises:
+        DataError: indices that do not fit the bits, or another shape than columns need.
+    """
+    indices = np.asarray(tokens.indices)
+    stages = indices.shape[2] if indices.ndim == 3 else 1
+    if indices.ndim not in (2, 3) or (indices.size and not 0 <= indices.min() <= indices.max() < 1 << tokens.bits):
+        raise DataError(f"indices of shape {indices.shape}; give (columns, tokens) of at most {tokens.bits} bits")
+    header = _HEADER.pack(
+        MAGIC, VERSION, tokens.bits, indices.shape[1], stages, tokens.step, tokens.hop, tokens.rate_hz, tokens.samples,
+        indices.shape[0], bytes.fromhex(tokens.model),
+    )  # fmt: skip
+    places = np.arange(tokens.bits - 1, -1, -1)
+    packed = np.packbits(((indices.reshape(-1, 1) >> places) & 1).astype(np.uint8))
+    body = header + packed.tobytes()
+    return body + hashlib.sha256(body).digest()[:_SUM]
+
+
+def loads(data: bytes, name: str = "<bytes>") -> Tokens:
+    """Unpack tokens.
+
+    Args:
+        data: a whole token file.
+        name: what to call it in an error.
+
+    Raises:
+        DataError: no token file, one of another version, a cut one, or one with a changed bit.
+    """
+    if data[: len(MAGIC)] != MAGIC:
+        raise DataError(f"{name} is no token file: it does not begin with {MAGIC.decode()}; make one with codec encode")
+    if len(data) < _HEADER.size + _SUM:
+        raise DataError(f"{name} is cut short: {len(data)} bytes do not hold a header; copy or encode it again")
+    _, version, bits, rows, stages, step, hop, rate, samples, columns, model = _HEADER.unpack_from(data)
+    if version != VERSION:
+        raise DataError(f"{name} is of version {version}; this Auricle reads version {VERSION}")
+    count = columns * rows * stages
+    wanted = _HEADER.size + -(-count * bits // 8) + _SUM
+    if len(data) != wanted:
+        what = "is cut short" if len(data) < wanted else "has something behind its end"
+        raise DataError(f"{name} {what}: {len(data)} bytes instead of {wanted}; copy or encode it again")
+    if hashlib.sha256(data[:-_SUM]).digest()[:_SUM] != data[-_SUM:]:
+        raise DataError(f"{name} is damaged: its checksum does not fit; copy or encode it again")
+    flat = np.unpackbits(np.frombuffer(data[_HEADER.size : -_SUM], np.uint8))[: count * bits]
+    indices = flat.reshape(count, bits).astype(np.int64) @ (1 << np.arange(bits - 1, -1, -1, dtype=np.int64))
+    shape = (columns, rows) if stages == 1 else (columns, rows, stages)
+    return Tokens(indices.reshape(shape), samples, rate, hop, step, bits, model.hex())
+
+
+def write(path: str | Path, tokens: Tokens) -> int:
+    """Write a token file, atomically; give its size in bytes."""
+    data = dumps(tokens)
+    with atomic_path(path) as part:
+        Path(part).write_bytes(data)
+    return len(data)
+
+
+def read(path: str | Path) -> Tokens:
+    """Read a token file.
+
+    Raises:
+        DataError: it cannot be read, or as `loads`.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from None
+    return loads(data, str(path))
