@@ -16,7 +16,7 @@ from auricle.systems.ft_grpo import arms
 from auricle.systems.ft_grpo.arms import against, difference, reinforced, settings_of
 
 SMALL = (
-    "1.2 M parameters, the encoder trained once a seed and frozen; 500 SFT steps of 64, 50 GRPO steps of 32 x 8",
+    "1.4 M parameters, the encoder trained once a seed and frozen; 500 SFT steps of 64, 50 GRPO steps of 32 x 8",
     "seeds draw weights, batches and rollouts again; clips stay the same (800 test, 600 weak, 160 counterfactuals)",
 )
 WORTH = 2.0  # points below which a difference is of no use

@@ -9,13 +9,13 @@ pytest.importorskip("peft")
 
 from auricle.core.config import override
 from auricle.core.errors import CheckpointError, ConfigError
-from auricle.systems.ft_grpo.config import FtGrpoConfig, laptop, paper, smoke
+from auricle.systems.ft_grpo.config import FtGrpoConfig, ModelConfig, TrainConfig, laptop, paper, smoke
 from auricle.systems.ft_grpo.model import ASKED, bare, build, task_tokenizer
 from auricle.systems.ft_grpo.rationale import LABEL_PROMPT, SYSTEM_PROMPT, TAGS, Evidence, write
 
 
 def test_the_laptop_model_is_about_a_million_parameters() -> None:
-    assert 0.5e6 < sum(one.numel() for one in build(laptop()).parameters()) < 1.4e6
+    assert 0.5e6 < sum(one.numel() for one in build(laptop()).parameters()) < 1.5e6
 
 
 def test_paper_holds_the_released_recipe() -> None:
@@ -64,5 +64,7 @@ def test_refusals(tmp_path) -> None:
     with pytest.raises(ConfigError, match="did you mean"):
         override(laptop(), ["train.grpo.stepz=3"])
     with pytest.raises(CheckpointError, match="no model"):
-        build(override(laptop(), [f"model.backbone={tmp_path}"]))
+        build(FtGrpoConfig(model=ModelConfig(backbone=str(tmp_path)), train=TrainConfig(head_weight=0.0)))
+    with pytest.raises(ConfigError, match="no auxiliary heads"):
+        override(laptop(), [f"model.backbone={tmp_path}"])
     assert FtGrpoConfig.model_validate_json(paper().model_dump_json()) == paper()
