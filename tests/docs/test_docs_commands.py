@@ -35,6 +35,7 @@ SLOW = (
     "auricle data export",
     "auricle data protocol",  # needs a published corpus: tests/unit/cli
     "auricle infer voice_auth",  # needs a run of its own: tests/smoke
+    "auricle infer ft_grpo",  # the same
     "auricle infer unisrcodec",  # the same
     "auricle codec",  # the same
     "auricle evaluate voice_auth --run",  # the same: tests/unit/voice_auth

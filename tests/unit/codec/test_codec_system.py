@@ -243,7 +243,8 @@ def test_opus_at_its_lowest_is_about_twelve_times_our_rate():
 def test_distances_are_zero_at_home_and_grow():
     wave = noise(20_000)
     louder, other = wave * 2, noise(20_000, seed=1)
-    assert mel_distance(wave, wave, 44_100) == stft_distance(wave, wave) == 0.0
+    assert mel_distance(wave, wave, 44_100) == pytest.approx(0, abs=1e-7)  # two rows of one FFT may differ in a bit
+    assert stft_distance(wave, wave) == pytest.approx(0, abs=1e-7)
     assert mel_distance(louder, wave, 44_100) == pytest.approx(np.log10(2), abs=0.02)
     assert stft_distance(other, wave) > 0.1
     with pytest.raises(AudioError, match="same length"):

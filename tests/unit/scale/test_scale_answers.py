@@ -111,8 +111,8 @@ def counted(monkeypatch):
     scored: list[str] = []
     real = room._loaded
 
-    def loaded(path):
-        model, score = real(path)
+    def loaded(path, plots):
+        model, score = real(path, plots)
 
         def watched(model, paths):
             for result in score(model, paths):
