@@ -6,6 +6,7 @@ a fixed number of frames, so overlapping tiles of a long picture give the same n
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -93,7 +94,13 @@ class Encoder2d(nn.Module):
     """
 
     def __init__(
-        self, channels: Sequence[int], strides: Sequence[int], dim: int, blocks: int = 2, groups: int = 32
+        self,
+        channels: Sequence[int],
+        strides: Sequence[int],
+        dim: int,
+        blocks: int = 2,
+        groups: int = 32,
+        linear: bool = False,
     ) -> None:
         """Build the levels.
 
@@ -103,6 +110,7 @@ class Encoder2d(nn.Module):
             dim: D of the latents.
             blocks: residual blocks a level, and in the middle.
             groups: of the norms.
+            linear: add a linear map of each patch of s x s to its latent, which is learnt long before the rest.
         """
         check_levels(channels, strides, blocks)
         super().__init__()
@@ -115,18 +123,26 @@ class Encoder2d(nn.Module):
         layers += [ResidualBlock2d(before, before, groups) for _ in range(blocks)]
         layers += [FrameNorm(before, groups), nn.SiLU(), nn.Conv2d(before, dim, 1)]
         self.layers = nn.Sequential(*layers)
+        step = math.prod(strides)
+        self.patch = nn.Conv2d(1, dim, step, step) if linear else None
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, 1, F, T) to (B, D, F / s, T / s)."""
         z: Tensor = self.layers(x)
-        return z
+        return z if self.patch is None else z + self.patch(x)
 
 
 class Decoder2d(nn.Module):
     """The mirror of `Encoder2d`: (B, D, F / s, T / s) -> (B, 1, F, T), with transposed convolutions going up."""
 
     def __init__(
-        self, channels: Sequence[int], strides: Sequence[int], dim: int, blocks: int = 2, groups: int = 32
+        self,
+        channels: Sequence[int],
+        strides: Sequence[int],
+        dim: int,
+        blocks: int = 2,
+        groups: int = 32,
+        linear: bool = False,
     ) -> None:
         """Build the levels; the arguments are the encoder's."""
         check_levels(channels, strides, blocks)
@@ -141,11 +157,13 @@ class Decoder2d(nn.Module):
             above = channels[level - 1] if level else 1
             layers.append(nn.ConvTranspose2d(here, above, stride + 2, stride, padding=1))
         self.layers = nn.Sequential(*layers)
+        step = math.prod(strides)
+        self.patch = nn.ConvTranspose2d(dim, 1, step, step) if linear else None
 
     def forward(self, z: Tensor) -> Tensor:
         """Map (B, D, F / s, T / s) to (B, 1, F, T)."""
         x: Tensor = self.layers(z)
-        return x
+        return x if self.patch is None else x + self.patch(z)
 
 
 def reach_columns(strides: Sequence[int], blocks: int) -> int:

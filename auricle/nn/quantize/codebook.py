@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from auricle.core.errors import DataError
 from auricle.nn.quantize.quantizer import Quantised, Quantizer, check_size, straight_through
 
 _ROWS = 16_384  # vectors whose distances are held at once
@@ -60,6 +61,13 @@ class _Codebook(Quantizer):
     def _seen(self, z: Tensor, indices: Tensor) -> None:
         """Learn from a batch without gradients; nothing here."""
 
+    def _sample(self, z: Tensor) -> Tensor:
+        """Draw one of the vectors (N, D) for each code."""
+        flat = self._checked(z).reshape(-1, self.dim)
+        if len(flat) < 2:
+            raise DataError(f"{len(flat)} vectors to begin a table with; give at least two")
+        return flat[torch.randint(len(flat), (self.n_codes,), device=flat.device)]
+
 
 class VQ(_Codebook):
     """Vector quantisation with a learnt table (van den Oord et al., 1711.00937)."""
@@ -78,6 +86,11 @@ class VQ(_Codebook):
     def table(self) -> Tensor:
         """Give the learnt table."""
         return self.codes
+
+    @torch.no_grad()
+    def begin_with(self, z: Tensor) -> None:
+        """Set the table on vectors drawn from z (N, D)."""
+        self.codes.copy_(self._sample(z))
 
 
 class SimVQ(_Codebook):
@@ -105,6 +118,17 @@ class SimVQ(_Codebook):
         """Give the mapped table C'."""
         mapped: Tensor = self.map(self.frozen)
         return mapped
+
+    @torch.no_grad()
+    def begin_with(self, z: Tensor) -> None:
+        """Set the map so that the codes C' have the mean and the covariance of z (N, D); the table stays as it is."""
+        flat = self._checked(z).reshape(-1, self.dim)
+        if len(flat) < 2:
+            raise DataError(f"{len(flat)} vectors to begin a table with; give at least two")
+        covariance = (flat - flat.mean(dim=0)).T @ (flat - flat.mean(dim=0)) / len(flat)
+        slack = 1e-6 * covariance.diagonal().mean().clamp_min(1e-6) * torch.eye(self.dim, device=flat.device)
+        self.map.weight.copy_(torch.linalg.cholesky(covariance + slack) * self.dim**0.5)
+        self.map.bias.copy_(flat.mean(dim=0))
 
 
 class EmaVQ(_Codebook):
@@ -139,6 +163,13 @@ class EmaVQ(_Codebook):
     def table(self) -> Tensor:
         """Give the running means."""
         return self.codes.clone() if self.training else self.codes
+
+    @torch.no_grad()
+    def begin_with(self, z: Tensor) -> None:
+        """Set the table on vectors drawn from z (N, D), each counted once."""
+        self.codes.copy_(self._sample(z))
+        self.sums.copy_(self.codes)
+        self.counts.fill_(1.0)
 
     @torch.no_grad()
     def _seen(self, z: Tensor, indices: Tensor) -> None:

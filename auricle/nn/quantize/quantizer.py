@@ -50,6 +50,15 @@ class Quantizer(nn.Module):
         """
         raise NotImplementedError
 
+    def begin_with(self, z: Tensor) -> None:
+        """Start from the vectors (N, D) that an untrained encoder gives; without a table there is nothing to set.
+
+        A table that lies elsewhere than the vectors uses a handful of its codes, and training takes long to mend that.
+
+        Raises:
+            DataError: fewer vectors than a table needs.
+        """
+
     def _checked(self, z: Tensor) -> Tensor:
         if z.shape[-1] != self.dim:
             raise DataError(f"vectors are {z.shape[-1]} wide; this quantiser takes {self.dim}")

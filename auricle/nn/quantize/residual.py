@@ -42,6 +42,14 @@ class ResidualVQ(Quantizer):
                 losses[name] = losses.get(name, z.new_zeros(())) + value / self.stages
         return Quantised(straight_through(z, total.detach()), torch.stack(indices, dim=-1), losses)
 
+    @torch.no_grad()
+    def begin_with(self, z: Tensor) -> None:
+        """Begin each stage with what the stages before it leave over of z (N, D)."""
+        left = z
+        for quantizer in self.quantizers:
+            quantizer.begin_with(left)  # type: ignore[operator]
+            left = left - quantizer(left).latent
+
     def decode(self, indices: Tensor) -> Tensor:
         """Give (..., stages) -> (..., D).
 

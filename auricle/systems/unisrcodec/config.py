@@ -23,6 +23,9 @@ class ModelConfig(Config):
     codes: int = Field(8192, ge=2)  # inferred from 40 tokens and 0.52 kbit a second
     stages: int = Field(1, ge=1)  # above 1, residual
     beta: float = Field(0.25, ge=0)
+    linear: bool = (
+        False  # a linear map of patches beside the convolutions; not in the paper, lets small runs begin sooner
+    )
     discriminator: int = Field(32, ge=1)  # channels
 
     @property
@@ -109,9 +112,9 @@ def paper() -> CodecConfig:
 def laptop() -> CodecConfig:
     """The published token grid with a small network, trained in minutes on two cores."""
     return CodecConfig(
-        model=ModelConfig(channels=(16, 32, 64), groups=8, codes=1024, discriminator=8),
+        model=ModelConfig(channels=(16, 32, 64), groups=8, codes=1024, linear=True, discriminator=8),
         train=TrainConfig(
-            frames=64, batch=8, max_steps=1500, eval_every=300, save_every=300, lr=1e-3, warmup_fraction=0.05,
+            frames=64, batch=8, max_steps=2500, eval_every=500, save_every=500, lr=2e-3, warmup_fraction=0.05,
             low=1.5, high=1.5,  # the same sum; which ratio is better is a claim, not a given
             adversarial=0.0, average=0.99,
         ),
@@ -122,7 +125,7 @@ def laptop() -> CodecConfig:
 def smoke() -> CodecConfig:
     """The same path in seconds, discriminator included."""
     return CodecConfig(
-        model=ModelConfig(channels=(4, 4, 8), groups=4, codes=64, discriminator=2),
+        model=ModelConfig(channels=(4, 4, 8), groups=4, codes=64, linear=True, discriminator=2),
         data=DataConfig(longest_s=1.0, minutes=0.15),
         train=TrainConfig(
             frames=32, batch=4, max_steps=16, eval_every=8, save_every=8, lr=5e-3, adversarial_after=8,

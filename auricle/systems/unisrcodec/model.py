@@ -48,7 +48,7 @@ class Codec(nn.Module):
         self.rows = self.contract.n_mels // cfg.step
         self.reach = reach_columns(cfg.strides, cfg.blocks)
         self.mel = VocoderMel(self.contract)
-        sizes = (cfg.channels, cfg.strides, cfg.dim, cfg.blocks, cfg.groups)
+        sizes = (cfg.channels, cfg.strides, cfg.dim, cfg.blocks, cfg.groups, cfg.linear)
         self.encoder = Encoder2d(*sizes)
         self.quantizer = make_quantizer(cfg.quantizer, cfg.dim, cfg.codes, beta=cfg.beta, stages=cfg.stages)
         self.decoder = Decoder2d(*sizes)

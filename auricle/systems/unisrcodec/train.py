@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from auricle.train.loop import fit
 from auricle.train.seed import seed_everything
 
 FINAL = "final"
+FIRST = 8  # batches whose latents the codebook begins with
 
 
 class Training(nn.Module):
@@ -46,6 +48,13 @@ class Training(nn.Module):
     def averaged(self) -> dict[str, Tensor]:
         """Give the codec's state with averaged weights, by name."""
         return {name: getattr(self.mean, _flat(name)) for name in self.codec.state_dict()}
+
+    @torch.no_grad()
+    def begin_with(self, mel: Tensor) -> None:
+        """Set the codebook on the latents that the fresh encoder gives for log-mels (B, T, n_mels)."""
+        self.codec.quantizer.begin_with(self.codec.latents(mel).reshape(-1, self.codec.quantizer.dim))
+        for name, tensor in self.codec.state_dict().items():
+            getattr(self.mean, _flat(name)).copy_(tensor)
 
     @torch.no_grad()
     def _average(self) -> None:
@@ -133,10 +142,12 @@ def train(cfg: CodecConfig, run: RunFolder) -> Path:
     kinds = [clip.kind for clip in clips]
     dev = [log_mel(training.codec.mel, clip.wave, cfg.model.step) for clip in load(cfg, run, "dev")]
     recipe = cfg.train
+    cuts = Cuts(mels, kinds, recipe.frames, recipe.batch, derive(cfg.seed, "cuts"))
+    training.begin_with(torch.cat(list(islice(cuts(0), FIRST))))
     result = fit(
         training,
         step,
-        Cuts(mels, kinds, recipe.frames, recipe.batch, derive(cfg.seed, "cuts")),
+        cuts,
         folder=run.path,
         max_steps=recipe.max_steps,
         lr=recipe.lr,

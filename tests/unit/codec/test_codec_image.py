@@ -29,6 +29,19 @@ def test_shapes_mirror(strides):
     assert Decoder2d(**sizes)(z).shape == (2, 1, 32, 4 * step)
 
 
+def test_the_linear_path_adds_a_map_of_each_patch():
+    torch.manual_seed(0)
+    plain, both = Encoder2d(**SIZES), Encoder2d(**SIZES, linear=True)
+    assert plain.patch is None
+    x = torch.randn(1, 1, 32, 32)
+    with torch.no_grad():
+        extra = both(x) - both.layers(x)
+    patch = x[0, 0, 16:32, 0:16]
+    wanted = (both.patch.weight[:, 0] * patch).sum(dim=(1, 2)) + both.patch.bias
+    assert torch.allclose(extra[0, :, 1, 0], wanted, atol=1e-4)
+    assert Decoder2d(**SIZES, linear=True)(both(x)).shape == x.shape
+
+
 def moved(module, length, at, shape):
     """Which outputs change when one input frame changes."""
     x = torch.randn(*shape, length, dtype=torch.float64)

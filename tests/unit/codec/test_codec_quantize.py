@@ -123,6 +123,34 @@ def test_training_with_ema_keeps_the_gradient_and_repeats():
     assert torch.equal(z.grad, torch.ones_like(z))
 
 
+@pytest.mark.parametrize("kind", ["simvq", "vq", "ema"])
+@pytest.mark.parametrize("stages", [1, 2])
+def test_a_table_begins_where_the_vectors_are(kind, stages):
+    torch.manual_seed(0)
+    z = 20 + torch.randn(2000, 6) @ torch.randn(6, 6) * 3
+    fresh = make_quantizer(kind, 6, K, stages=stages).eval()
+    before = code_use(fresh(z).indices[..., 0] if stages > 1 else fresh(z).indices, K)
+    fresh.begin_with(z)
+    found = fresh(z)
+    after = code_use(found.indices[..., 0] if stages > 1 else found.indices, K)
+    assert before.perplexity < 10 < 30 < after.perplexity
+    assert (z - found.latent).square().mean() < 0.5 * z.var(dim=0).mean()
+
+
+def test_simvq_begins_with_the_mean_and_covariance_of_the_vectors():
+    torch.manual_seed(0)
+    z = 5 + torch.randn(4000, 3) @ torch.tensor([[2.0, 0.5, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 0.1]])
+    simvq = SimVQ(3, 4096)
+    frozen = simvq.frozen.clone()
+    simvq.begin_with(z)
+    table = simvq.table().detach()
+    assert torch.equal(simvq.frozen, frozen)
+    assert torch.allclose(table.mean(dim=0), z.mean(dim=0), atol=0.15)
+    assert torch.allclose(torch.cov(table.T), torch.cov(z.T), atol=0.35)
+    with pytest.raises(DataError, match="at least two"):
+        simvq.begin_with(z[:1])
+
+
 def test_lfq_entropy_is_low_for_sure_and_spread_codes():
     lfq = make_quantizer("lfq", 3, 8).train()
     corners = torch.tensor([[a, b, c] for a in (-1.0, 1.0) for b in (-1.0, 1.0) for c in (-1.0, 1.0)])
