@@ -158,12 +158,47 @@ class Decoder2d(nn.Module):
             layers.append(nn.ConvTranspose2d(here, above, stride + 2, stride, padding=1))
         self.layers = nn.Sequential(*layers)
         step = math.prod(strides)
-        self.patch = nn.ConvTranspose2d(dim, 1, step, step) if linear else None
+        self.patch = nn.ConvTranspose2d(dim, 1, step, step, bias=False) if linear else None
+        self.middle = nn.Parameter(torch.zeros(step, step)) if linear else None  # of all patches
 
     def forward(self, z: Tensor) -> Tensor:
         """Map (B, D, F / s, T / s) to (B, 1, F, T)."""
         x: Tensor = self.layers(z)
-        return x if self.patch is None else x + self.patch(z)
+        if self.patch is None or self.middle is None:
+            return x
+        linear: Tensor = self.patch(z) + self.middle.repeat(z.shape[-2], z.shape[-1])
+        return x + linear
+
+
+@torch.no_grad()
+def begin_with_components(encoder: Encoder2d, decoder: Decoder2d, pictures: Tensor) -> None:
+    """Begin as linear coding: the linear paths project on the principal components of the patches, the rest is silent.
+
+    The latents have one common scale, at which the mean of their standard deviations is 1. The last convolutions begin
+    at 0.
+
+    Args:
+        encoder: built with ``linear``.
+        decoder: its mirror.
+        pictures: (B, 1, F, T), whole patches.
+
+    Raises:
+        ConfigError: there are no linear paths.
+    """
+    if encoder.patch is None or decoder.patch is None or decoder.middle is None:
+        raise ConfigError("there is no linear path to begin with components; build with linear=True")
+    step, dim = encoder.patch.stride[0], encoder.patch.out_channels
+    patches = nn.functional.unfold(pictures, step, stride=step).transpose(1, 2).reshape(-1, step * step)
+    middle = patches.mean(dim=0)
+    values, vectors = torch.linalg.eigh((patches - middle).T @ (patches - middle) / len(patches))
+    scale = values[-dim:].clamp_min(0).sqrt().mean().clamp_min(1e-6)
+    inward, outward = vectors[:, -dim:] / scale, vectors[:, -dim:] * scale  # (s * s, D)
+    encoder.patch.weight.copy_(inward.T.reshape(dim, 1, step, step))
+    encoder.patch.get_parameter("bias").copy_(-middle @ inward)
+    decoder.patch.weight.copy_(outward.T.reshape(dim, 1, step, step))
+    decoder.middle.copy_(middle.view(step, step))
+    for parameter in (*encoder.layers[-1].parameters(), *decoder.layers[-1].parameters()):
+        parameter.zero_()
 
 
 def reach_columns(strides: Sequence[int], blocks: int) -> int:

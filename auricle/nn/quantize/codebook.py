@@ -27,6 +27,25 @@ def nearest(z: Tensor, table: Tensor) -> Tensor:
     return torch.cat(parts) if parts else torch.zeros(0, dtype=torch.long, device=z.device)
 
 
+def k_means(points: Tensor, centres: Tensor, rounds: int = 20) -> Tensor:
+    """Improve centres by Lloyd's rounds.
+
+    Args:
+        points: (N, D).
+        centres: where to begin, (K, D).
+        rounds: of assigning and averaging; a centre that nobody is near stays where it is.
+
+    Returns:
+        (K, D).
+    """
+    for _ in range(rounds):
+        near = nearest(points, centres)
+        counts = torch.bincount(near, minlength=len(centres))
+        sums = torch.zeros_like(centres).index_add_(0, near, points)
+        centres = torch.where(counts[:, None] > 0, sums / counts.clamp_min(1)[:, None], centres)
+    return centres
+
+
 class _Codebook(Quantizer):
     """Nearest neighbour in `table()`, with the losses of VQ-VAE (1711.00937, equation 3)."""
 
@@ -61,12 +80,18 @@ class _Codebook(Quantizer):
     def _seen(self, z: Tensor, indices: Tensor) -> None:
         """Learn from a batch without gradients; nothing here."""
 
-    def _sample(self, z: Tensor) -> Tensor:
-        """Draw one of the vectors (N, D) for each code."""
+    def _first(self, z: Tensor) -> Tensor:
+        """Give the vectors (N, D) that a table begins with."""
         flat = self._checked(z).reshape(-1, self.dim)
         if len(flat) < 2:
             raise DataError(f"{len(flat)} vectors to begin a table with; give at least two")
-        return flat[torch.randint(len(flat), (self.n_codes,), device=flat.device)]
+        return flat
+
+    def _start(self, z: Tensor, centres: bool) -> Tensor:
+        """Give one vector for each code: a centre of z (N, D), or one drawn from it."""
+        flat = self._first(z)
+        drawn = torch.randperm(len(flat), device=flat.device).repeat(-(-self.n_codes // len(flat)))[: self.n_codes]
+        return k_means(flat, flat[drawn]) if centres else flat[drawn]
 
 
 class VQ(_Codebook):
@@ -88,9 +113,9 @@ class VQ(_Codebook):
         return self.codes
 
     @torch.no_grad()
-    def begin_with(self, z: Tensor) -> None:
-        """Set the table on vectors drawn from z (N, D)."""
-        self.codes.copy_(self._sample(z))
+    def begin_with(self, z: Tensor, centres: bool = False) -> None:
+        """Set the table on vectors drawn from z (N, D), or on its centres."""
+        self.codes.copy_(self._start(z, centres))
 
 
 class SimVQ(_Codebook):
@@ -120,11 +145,17 @@ class SimVQ(_Codebook):
         return mapped
 
     @torch.no_grad()
-    def begin_with(self, z: Tensor) -> None:
-        """Set the map so that the codes C' have the mean and the covariance of z (N, D); the table stays as it is."""
-        flat = self._checked(z).reshape(-1, self.dim)
-        if len(flat) < 2:
-            raise DataError(f"{len(flat)} vectors to begin a table with; give at least two")
+    def begin_with(self, z: Tensor, centres: bool = False) -> None:
+        """Set the map so that the codes C' have the mean and the covariance of z (N, D); the table stays as it is.
+
+        With `centres` the table is frozen on the centres of z instead, under the identity.
+        """
+        if centres:
+            self.frozen.copy_(self._start(z, centres))
+            self.map.weight.copy_(torch.eye(self.dim))
+            self.map.bias.zero_()
+            return
+        flat = self._first(z)
         covariance = (flat - flat.mean(dim=0)).T @ (flat - flat.mean(dim=0)) / len(flat)
         slack = 1e-6 * covariance.diagonal().mean().clamp_min(1e-6) * torch.eye(self.dim, device=flat.device)
         self.map.weight.copy_(torch.linalg.cholesky(covariance + slack) * self.dim**0.5)
@@ -165,9 +196,9 @@ class EmaVQ(_Codebook):
         return self.codes.clone() if self.training else self.codes
 
     @torch.no_grad()
-    def begin_with(self, z: Tensor) -> None:
-        """Set the table on vectors drawn from z (N, D), each counted once."""
-        self.codes.copy_(self._sample(z))
+    def begin_with(self, z: Tensor, centres: bool = False) -> None:
+        """Set the table on vectors drawn from z (N, D), or on its centres, each counted once."""
+        self.codes.copy_(self._start(z, centres))
         self.sums.copy_(self.codes)
         self.counts.fill_(1.0)
 

@@ -50,10 +50,14 @@ class Quantizer(nn.Module):
         """
         raise NotImplementedError
 
-    def begin_with(self, z: Tensor) -> None:
+    def begin_with(self, z: Tensor, centres: bool = False) -> None:
         """Start from the vectors (N, D) that an untrained encoder gives; without a table there is nothing to set.
 
         A table that lies elsewhere than the vectors uses a handful of its codes, and training takes long to mend that.
+
+        Args:
+            z: the vectors.
+            centres: begin with their k-means centres.
 
         Raises:
             DataError: fewer vectors than a table needs.

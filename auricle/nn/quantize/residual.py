@@ -43,11 +43,11 @@ class ResidualVQ(Quantizer):
         return Quantised(straight_through(z, total.detach()), torch.stack(indices, dim=-1), losses)
 
     @torch.no_grad()
-    def begin_with(self, z: Tensor) -> None:
+    def begin_with(self, z: Tensor, centres: bool = False) -> None:
         """Begin each stage with what the stages before it leave over of z (N, D)."""
         left = z
         for quantizer in self.quantizers:
-            quantizer.begin_with(left)  # type: ignore[operator]
+            quantizer.begin_with(left, centres)  # type: ignore[operator]
             left = left - quantizer(left).latent
 
     def decode(self, indices: Tensor) -> Tensor:

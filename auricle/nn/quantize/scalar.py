@@ -77,8 +77,8 @@ class FSQ(Quantizer):
 class LFQ(Quantizer):
     """Lookup-free quantisation (Yu et al., 2310.05737): the signs of log2 K coordinates, with an entropy loss.
 
-    Losses: ``commit`` = beta |z - code|^2, and ``entropy`` = 0.1 (mean entropy of the codes given a vector - entropy of
-    the mean), in nats, with p(code | z) ~ exp(-|z - code|^2 / temperature).
+    Losses: ``commit = beta |z - code|^2``, and ``entropy``, a tenth of the mean entropy of the codes given a vector
+    less the entropy of the mean, in nats, with ``p(code | z) ~ exp(-|z - code|^2 / temperature)``.
     """
 
     signs: Tensor

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from auricle.core.config import Config
 
@@ -76,6 +76,9 @@ class TrainConfig(Config):
     adversarial_after: int = Field(5000, ge=0)  # steps of reconstruction alone before it
     commit: float = Field(1.0, ge=0)  # weight of the quantiser's own losses; beta stands in the model
     average: float = Field(0.999, ge=0, lt=1)  # of the running mean of the weights
+    # UNKNOWN. moments: the codebook gets mean and covariance of the fresh encoder's latents; components: the linear
+    # paths begin as principal components and the codebook as k-means centres, so that a run begins as PCA + VQ
+    begin: Literal["moments", "components"] = "moments"
 
 
 class EvalConfig(Config):
@@ -85,7 +88,14 @@ class EvalConfig(Config):
     griffin_lim: int = Field(32, ge=1)  # iterations
     bootstrap: int = Field(1000, ge=100)
     pca_dims: int = Field(32, ge=1)  # of the PCA + VQ reference
-    vocoder: str | None = None  # folder of a published BigVGAN-v2 generator; null is Griffin-Lim
+    vocoder: str | None = None  # folder of BigVGAN-v2 or of `auricle codec vocoder`; null: Griffin-Lim
+    visqol_files: int = Field(12, ge=0)  # speech recordings that ViSQOL judges at most, a second or two each
+    peers: tuple[str, ...] = ()  # other codecs: [NAME=]FOLDER[@CODEBOOKS] of a Transformers codec or of decoded files
+
+    @field_validator("peers", mode="before")
+    @classmethod
+    def _one_is_a_list_too(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
 
 
 class CodecConfig(Config):
@@ -101,6 +111,8 @@ class CodecConfig(Config):
     def _fits(self) -> CodecConfig:
         if self.train.frames % self.model.step:
             raise ValueError(f"train.frames is {self.train.frames}; it must be a multiple of {self.model.step}")
+        if self.train.begin == "components" and not self.model.linear:
+            raise ValueError("train.begin=components sets linear paths; give model.linear=true as well")
         return self
 
 
@@ -112,11 +124,11 @@ def paper() -> CodecConfig:
 def laptop() -> CodecConfig:
     """The published token grid with a small network, trained in minutes on two cores."""
     return CodecConfig(
-        model=ModelConfig(channels=(16, 32, 64), groups=8, codes=1024, linear=True, discriminator=8),
+        model=ModelConfig(channels=(16, 32, 64), groups=8, codes=1024, dim=32, linear=True, discriminator=8),
         train=TrainConfig(
             frames=64, batch=8, max_steps=2500, eval_every=500, save_every=500, lr=2e-3, warmup_fraction=0.05,
             low=1.5, high=1.5,  # the same sum; which ratio is better is a claim, not a given
-            adversarial=0.0, average=0.99,
+            adversarial=0.0, average=0.99, begin="components",
         ),
         eval=EvalConfig(seconds=40.0),
     )  # fmt: skip
@@ -129,9 +141,9 @@ def smoke() -> CodecConfig:
         data=DataConfig(longest_s=1.0, minutes=0.15),
         train=TrainConfig(
             frames=32, batch=4, max_steps=16, eval_every=8, save_every=8, lr=5e-3, adversarial_after=8,
-            average=0.9, warmup_fraction=0.05,
+            average=0.9, warmup_fraction=0.05, begin="components",
         ),
-        eval=EvalConfig(seconds=1.5, griffin_lim=2, bootstrap=100, pca_dims=4),
+        eval=EvalConfig(seconds=1.5, griffin_lim=2, bootstrap=100, pca_dims=4, visqol_files=1),
     )  # fmt: skip
 
 

@@ -33,6 +33,11 @@ class Output:
     quantised: Quantised
 
 
+def picture(mel: Tensor) -> Tensor:
+    """Turn log-mels (B, T, n_mels) into pictures (B, 1, n_mels, T) of about unit scale."""
+    return ((mel + OFFSET) / SCALE).transpose(1, 2)[:, None]
+
+
 class Codec(nn.Module):
     """Log-mels (B, T, 128) to tokens (B, T', F') and back; T must be whole columns of `step` frames."""
 
@@ -65,14 +70,13 @@ class Codec(nn.Module):
 
     def latents(self, mel: Tensor) -> Tensor:
         """Encode (B, T, n_mels) frame-wise: column by column, in each from low to high frequency, (B, T', F', D)."""
-        picture = ((mel + OFFSET) / SCALE).transpose(1, 2)[:, None]  # (B, 1, F, T)
-        z: Tensor = self.encoder(picture)  # (B, D, F', T')
+        z: Tensor = self.encoder(picture(mel))  # (B, D, F', T')
         return z.permute(0, 3, 2, 1)
 
     def pictures(self, latents: Tensor) -> Tensor:
         """Decode (B, T', F', D) to log-mels (B, T, n_mels)."""
-        picture: Tensor = self.decoder(latents.permute(0, 3, 2, 1))
-        return picture[:, 0].transpose(1, 2) * SCALE - OFFSET
+        made: Tensor = self.decoder(latents.permute(0, 3, 2, 1))
+        return made[:, 0].transpose(1, 2) * SCALE - OFFSET
 
     def encode(self, mel: Tensor) -> Tensor:
         """Give the tokens (B, T', F') of log-mels (B, T, n_mels); of a residual stack (B, T', F', stages)."""
@@ -127,8 +131,8 @@ class Discriminator(nn.Module):
 
     def forward(self, mel: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Judge log-mels (B, T, n_mels): a map that is near 1 for real ones, and all features."""
-        picture = ((mel + OFFSET) / SCALE).transpose(1, 2)[:, None]
-        found = [stack(picture[:, :, band]) for stack, band in zip(self.stacks, self.bands, strict=True)]
+        whole = picture(mel)
+        found = [stack(whole[:, :, band]) for stack, band in zip(self.stacks, self.bands, strict=True)]
         judged: Tensor = self.last(torch.cat([features[-1] for features in found], dim=2))
         return judged, [feature for features in found for feature in features]
 

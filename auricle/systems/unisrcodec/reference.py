@@ -13,11 +13,10 @@ from torch import Tensor
 from auricle.audio.channel import opus
 from auricle.audio.resample import resample
 from auricle.core.seed import rng
-from auricle.nn.quantize.codebook import nearest
+from auricle.nn.quantize.codebook import k_means, nearest
 from auricle.systems.unisrcodec.model import OFFSET, SCALE
 
 PATCHES = 60_000  # most patches that the codebook is made of
-ROUNDS = 20  # of k-means
 OPUS_LEVEL = 1.0  # libsndfile's strongest compression
 OPUS_HZ = 48_000
 
@@ -47,14 +46,18 @@ class PcaVq:
         self.basis = vectors[:, -dims:]
         points = centred @ self.basis
         start = torch.from_numpy(draws.permutation(len(points))[:codes])
-        self.codes = _k_means(points, points[start].clone())
+        self.codes = k_means(points, points[start])
+
+    def points(self, mel: Tensor) -> Tensor:
+        """Give the codebook's points (columns, bands of a column, dims) that a log-mel (frames, n_mels) is coded as."""
+        patches, (columns, rows) = self._patches(mel)
+        near = nearest((patches - self.mean) @ self.basis, self.codes)
+        return self.codes[near].view(columns, rows, -1)
 
     def rebuild(self, mel: Tensor) -> Tensor:
         """Code and decode a log-mel (frames, n_mels) of whole columns."""
-        patches, shape = self._patches(mel)
-        points = (patches - self.mean) @ self.basis
-        made = self.codes[nearest(points, self.codes)] @ self.basis.T + self.mean
-        columns, rows = shape
+        made = self.points(mel) @ self.basis.T + self.mean
+        columns, rows = made.shape[:2]
         picture = made.view(columns, rows, self.step, self.step).permute(0, 2, 1, 3)
         whole: Tensor = picture.reshape(columns * self.step, rows * self.step) * SCALE - OFFSET
         return whole
@@ -64,16 +67,6 @@ class PcaVq:
         scaled = (mel[: columns * self.step] + OFFSET) / SCALE
         cells = scaled.reshape(columns, self.step, rows, self.step).permute(0, 2, 1, 3)
         return cells.reshape(columns * rows, -1), (columns, rows)
-
-
-def _k_means(points: Tensor, codes: Tensor) -> Tensor:
-    """Improve centres by Lloyd's rounds; one that nobody is near stays where it is."""
-    for _ in range(ROUNDS):
-        near = nearest(points, codes)
-        counts = torch.bincount(near, minlength=len(codes))
-        sums = torch.zeros_like(codes).index_add_(0, near, points)
-        codes = torch.where(counts[:, None] > 0, sums / counts.clamp_min(1)[:, None], codes)
-    return codes
 
 
 def opus_lowest(wave: np.ndarray, rate_hz: int) -> np.ndarray:

@@ -14,15 +14,17 @@ from torch.func import functional_call
 from auricle.core.cache import combined_key
 from auricle.core.run import RunFolder, is_main_process
 from auricle.core.seed import derive
+from auricle.nn.image import begin_with_components
 from auricle.systems.unisrcodec.config import CodecConfig, TrainConfig
 from auricle.systems.unisrcodec.data import Cuts, load, log_mel
-from auricle.systems.unisrcodec.model import Codec, Discriminator, feature_matching, sub_band_loss
+from auricle.systems.unisrcodec.model import Codec, Discriminator, feature_matching, picture, sub_band_loss
 from auricle.train.checkpoint import load_model, load_weights, save_model
 from auricle.train.loop import fit
 from auricle.train.seed import seed_everything
+from auricle.train.update import EpochBatches
 
 FINAL = "final"
-FIRST = 8  # batches whose latents the codebook begins with
+FIRST = 64  # batches whose latents the codebook begins with
 
 
 class Training(nn.Module):
@@ -51,9 +53,18 @@ class Training(nn.Module):
 
     @torch.no_grad()
     def begin_with(self, mel: Tensor) -> None:
-        """Set the codebook on the latents that the fresh encoder gives for log-mels (B, T, n_mels)."""
-        self.codec.quantizer.begin_with(self.codec.latents(mel).reshape(-1, self.codec.quantizer.dim))
-        for name, tensor in self.codec.state_dict().items():
+        """Set the linear paths, if there are some, and the codebook by what log-mels (B, T, n_mels) look like."""
+        if self.recipe.begin == "components":
+            begin_with_components(self.codec.encoder, self.codec.decoder, picture(mel))
+        latents = self.codec.latents(mel).reshape(-1, self.codec.quantizer.dim)
+        self.codec.quantizer.begin_with(latents, centres=self.recipe.begin == "components")
+        self.begin_from(self.codec.state_dict())
+
+    @torch.no_grad()
+    def begin_from(self, weights: Mapping[str, Tensor]) -> None:
+        """Take the codec's weights from a state, and begin the running mean there."""
+        self.codec.load_state_dict(weights)
+        for name, tensor in weights.items():
             getattr(self.mean, _flat(name)).copy_(tensor)
 
     @torch.no_grad()
@@ -144,11 +155,34 @@ def train(cfg: CodecConfig, run: RunFolder) -> Path:
     recipe = cfg.train
     cuts = Cuts(mels, kinds, recipe.frames, recipe.batch, derive(cfg.seed, "cuts"))
     training.begin_with(torch.cat(list(islice(cuts(0), FIRST))))
+    codec = fit_codec(cfg, training, cuts, run.path, dev)
+    if is_main_process():
+        save_model(run.checkpoints / FINAL, codec, {"system": "unisrcodec", "fingerprint": fingerprint(codec)})
+    return run.checkpoints / FINAL
+
+
+def fit_codec(
+    cfg: CodecConfig, training: Training, cuts: EpochBatches, folder: Path, dev: Sequence[Tensor], *, shown: bool = True
+) -> Codec:
+    """Train to the end of the recipe, or go on with what stands in a folder.
+
+    Args:
+        cfg: the run's config.
+        training: what is trained, begun.
+        cuts: batches of log-mels (B, T, n_mels) by epoch.
+        folder: for checkpoints and the log.
+        dev: log-mels (T, n_mels) on which the averaged weights are watched; without any nobody watches.
+        shown: show the progress.
+
+    Returns:
+        The codec with averaged weights.
+    """
+    recipe = cfg.train
     result = fit(
         training,
         step,
         cuts,
-        folder=run.path,
+        folder=folder,
         max_steps=recipe.max_steps,
         lr=recipe.lr,
         seed=cfg.seed,
@@ -156,18 +190,18 @@ def train(cfg: CodecConfig, run: RunFolder) -> Path:
         weight_decay=recipe.weight_decay,
         warmup_fraction=recipe.warmup_fraction,
         final_lr_fraction=0.01,
-        evaluate=dev_metrics(dev),
+        evaluate=dev_metrics(dev) if dev else None,
         eval_every=recipe.eval_every,
         monitor="dev_mel_l1",
         save_every=recipe.save_every,
         meta={"system": "unisrcodec"},
+        progress=shown,
     )
-    if not is_main_process():
-        return run.checkpoints / FINAL
-    load_model(result.last, training)
+    if is_main_process():
+        load_model(result.last, training)
     codec = Codec(cfg.model)
     load_weights(codec, training.averaged(), "the averaged weights")
-    return save_model(run.checkpoints / FINAL, codec, {"system": "unisrcodec", "fingerprint": fingerprint(codec)})
+    return codec
 
 
 def fingerprint(codec: nn.Module) -> str:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from auricle.core.errors import ConfigError
-from auricle.nn.image import Decoder2d, Encoder2d, FrameNorm, reach_columns
+from auricle.nn.image import Decoder2d, Encoder2d, FrameNorm, begin_with_components, reach_columns
 
 SIZES = {"channels": (4, 4, 8), "strides": (2, 2, 4), "dim": 3, "blocks": 1, "groups": 2}
 
@@ -40,6 +40,23 @@ def test_the_linear_path_adds_a_map_of_each_patch():
     wanted = (both.patch.weight[:, 0] * patch).sum(dim=(1, 2)) + both.patch.bias
     assert torch.allclose(extra[0, :, 1, 0], wanted, atol=1e-4)
     assert Decoder2d(**SIZES, linear=True)(both(x)).shape == x.shape
+
+
+def test_linear_coding_begins_with_the_principal_components():
+    torch.manual_seed(0)
+    encoder, decoder = Encoder2d(**SIZES, linear=True), Decoder2d(**SIZES, linear=True)
+    size = SIZES["dim"]
+    basis = torch.linalg.qr(torch.randn(256, size))[0]
+    # 40 patches around one in a space of as many dimensions as the latents: linear coding loses nothing
+    patches = (torch.randn(256) + torch.randn(40, size) @ basis.T).view(5, 2, 4, 16, 16)
+    pictures = patches.permute(0, 1, 3, 2, 4).reshape(5, 1, 32, 64)
+    begin_with_components(encoder, decoder, pictures)
+    latents = encoder(pictures)
+    assert torch.allclose(decoder(latents), pictures, atol=1e-4)
+    spread = latents.detach().transpose(0, 1).flatten(1).std(dim=1, correction=0)
+    assert float(spread.mean()) == pytest.approx(1.0, rel=1e-4)
+    with pytest.raises(ConfigError, match="linear=True"):
+        begin_with_components(Encoder2d(**SIZES), Decoder2d(**SIZES), pictures)
 
 
 def moved(module, length, at, shape):

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from auricle.core.errors import ConfigError, DataError
 from auricle.metrics.codes import code_use
 from auricle.nn.quantize import KINDS, VQ, EmaVQ, ResidualVQ, SimVQ, make_quantizer
+from auricle.nn.quantize.codebook import k_means
 
 K = 64
 
@@ -149,6 +150,21 @@ def test_simvq_begins_with_the_mean_and_covariance_of_the_vectors():
     assert torch.allclose(torch.cov(table.T), torch.cov(z.T), atol=0.35)
     with pytest.raises(DataError, match="at least two"):
         simvq.begin_with(z[:1])
+
+
+@pytest.mark.parametrize("kind", ["simvq", "vq", "ema"])
+def test_a_table_may_begin_with_the_centres_of_the_vectors(kind):
+    torch.manual_seed(0)
+    middles = 10 * torch.randn(8, 6)
+    z = middles.repeat(50, 1) + 0.01 * torch.randn(400, 6)
+    quantizer = make_quantizer(kind, 6, 64).eval()
+    quantizer.begin_with(z, centres=True)
+    assert (z - quantizer(z).latent).abs().max() < 0.1
+
+
+def test_k_means_by_hand():
+    points = torch.tensor([[0.0], [1.0], [10.0], [12.0]])
+    assert torch.equal(k_means(points, torch.tensor([[0.0], [10.0], [99.0]])), torch.tensor([[0.5], [11.0], [99.0]]))
 
 
 def test_lfq_entropy_is_low_for_sure_and_spread_codes():
