@@ -1,4 +1,4 @@
-"""`auricle codec`: audio to token files and back, and the bandwidth screen."""
+"""`auricle codec`: audio to token files and back, the bandwidth screen, and the trainable vocoder."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="The low-rate codec as a tool: encode, decode, and screen a folder by bandwidth.")
+from auricle.cli import options
+
+app = typer.Typer(help="The low-rate codec as a tool: encode, decode, screen a folder by bandwidth, train a vocoder.")
 
 Run = Annotated[Path, typer.Option("--run", help="Run folder of a trained unisrcodec.")]
 Out = Annotated[Path, typer.Option("--out", help="Folder to write to; made if it is not there.")]
@@ -123,3 +125,36 @@ def screen(
         save_plot(rows, band_hz, plot)
     if len(judged) < len(rows):
         raise typer.Exit(1)
+
+
+@app.command("vocoder")
+def vocoder(
+    settings: Annotated[
+        list[str] | None, typer.Argument(help="key=value settings.", metavar="[KEY=VALUE]...", show_default=False)
+    ] = None,
+    run: Annotated[Path, typer.Option("--run", help="Run folder of the vocoder.")] = Path("runs/vocoder"),
+    codec: Annotated[
+        Path | None,
+        typer.Option(help="Run folder of a codec: learn from mels that it has decoded too.", show_default=False),
+    ] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="smoke (seconds) or laptop (minutes, the default).", show_default=False)
+    ] = None,
+    data: Annotated[str | None, typer.Option(help="embedded (the default) or rec.", show_default=False)] = None,
+    overwrite: options.Overwrite = False,
+) -> None:
+    """Train a small vocoder, measure it beside Griffin-Lim, and print one table; a killed training goes on.
+
+    A codec uses it with eval.vocoder=FOLDER.
+
+    Example:
+
+      auricle codec vocoder --run runs/vocoder
+    """
+    from rich.console import Console
+
+    from auricle.report.text import print_table
+    from auricle.systems.unisrcodec.vocoder_train import run_all
+
+    print_table(run_all(run, preset, codec, data, settings or [], overwrite), Console())
+    typer.echo(f"report: {run}/report.json", err=True)

@@ -24,6 +24,7 @@ from auricle.core.files import atomic_path
 from auricle.core.run import RunFolder
 from auricle.metrics.codes import code_use
 from auricle.systems.unisrcodec import tokens as token_files
+from auricle.systems.unisrcodec import vocoder as trained
 from auricle.systems.unisrcodec.config import CodecConfig
 from auricle.systems.unisrcodec.model import Codec
 from auricle.systems.unisrcodec.tiles import decode_tiles, encode_tiles, wave_tiles
@@ -183,14 +184,20 @@ def vocoder_for(cfg: CodecConfig, codec: Codec) -> nn.Module:
     """Give the vocoder that the config names, held to the codec's mel.
 
     Raises:
-        CheckpointError: `eval.vocoder` is no folder of a published generator.
+        CheckpointError: `eval.vocoder` is no folder of a published generator and no run of `auricle codec vocoder`.
         ConfigError: it reads another mel.
     """
     if cfg.eval.vocoder is None:
         return GriffinLimVocoder(codec.contract, cfg.eval.griffin_lim)
-    from auricle.backbones.vocoder.bigvgan import load as load_bigvgan
+    from auricle.backbones.vocoder import bigvgan
 
-    generator, contract = load_bigvgan(cfg.eval.vocoder)
+    folder = Path(cfg.eval.vocoder)
+    if not (folder / bigvgan.CHECKPOINT).is_file() and not trained.is_run(folder):
+        raise CheckpointError(
+            f"eval.vocoder={folder} has no {bigvgan.CHECKPOINT} and is no run of `auricle codec vocoder`; give "
+            "the folder of a published BigVGAN-v2 generator or such a run"
+        )
+    generator, contract = trained.load(folder) if trained.is_run(folder) else bigvgan.load(folder)
     check_contract(codec.contract, contract)
     return generator
 
