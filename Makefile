@@ -15,6 +15,8 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@# of ViSQOL a dependency comes as C++ source alone: without a compiler all works but that measure and its tests
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[codec]' || echo "ViSQOL was left out"
 	$(BIN)/auricle models add ge2e
 	touch $@
 

@@ -31,6 +31,11 @@ EXTRAS: dict[str, dict[str, str]] = {
     },
     "onnx": {"onnxruntime": "verifiers in ONNX files: voicefilter and onnx:PATH"},
     "parquet": {"pyarrow": "tables of trials in Parquet files"},
+    "codec": {
+        "pystoi": "STOI of coded speech",
+        "visqol": "ViSQOL of coded speech (a dependency is C++ source: needs a compiler to install)",
+    },
+    "pesq": {"pesq": "PESQ of coded speech (C source: needs a compiler to install)"},
     "spatial": {"h5py": "reading HRTF sets in SOFA files"},
     "ray": {"ray": "answers about more files than one process can take (--engine ray)"},
     "hf": {

@@ -282,6 +282,20 @@ def weighted_bootstrap(
     return _interval(np.concatenate(parts), len(names))
 
 
+def mean_bootstrap(values: npt.ArrayLike, n: int = 1000, *, seed: int) -> tuple[float, float] | None:
+    """Give the 95 % interval of a mean over items; None for a single one.
+
+    Args:
+        values: one number an item (N,).
+        n: number of replicates, at least 100.
+        seed: seed of the resampling.
+    """
+    array = np.asarray(values, np.float64)
+    if array.size < 2:
+        return None
+    return weighted_bootstrap(lambda counts: counts @ array / counts.sum(axis=1), array.size, n=n, seed=seed)
+
+
 def paired_bootstrap(
     scores_a: npt.ArrayLike,
     scores_b: npt.ArrayLike,

@@ -33,6 +33,13 @@ def test_the_report_has_rates_distances_and_what_stands_beside(run):
         assert rows["tokens_of_1s_clip_as_quoted", group, None].value == 40
         assert rows["codes_used", group, None].value <= rows["codes_used", group, None].n
         assert rows["kbit_per_s", group, "opus"].value > 10 * rows["kbit_per_s", group, None].value
+    for name in ("stoi", "probe_kind_accuracy"):
+        group = "speech" if name == "stoi" else "probe: kind"
+        for whose in (None, "pca_vq"):
+            assert rows[name, group, whose].value is not None
+    assert rows["stoi", "speech", "vocoder_ceiling"].value > rows["stoi", "speech", None].value
+    assert ("stoi", "all", None) not in rows
+    assert any("stoi is of pystoi" in warning for warning in report.warnings)
     # the original's own mel must come out of the vocoder nearer than what an untrained codec makes of it
     assert rows["mel_distance_44", "all", "vocoder_ceiling"].value < rows["mel_distance_44", "all", None].value
     losses = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]

@@ -1,9 +1,9 @@
-"""`evaluate`: rates, distances and use of the codebook by kind, beside the vocoder's ceiling, PCA + VQ and Opus."""
+"""`evaluate`: rates, distances and use of the codebook by kind, with the ceiling, PCA + VQ and other codecs."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -16,18 +16,20 @@ from auricle.core.files import write_jsonl
 from auricle.core.report import MetricRow, Report, pool
 from auricle.core.run import RunFolder, environment
 from auricle.core.seed import derive
-from auricle.metrics.bootstrap import weighted_bootstrap
+from auricle.metrics.bootstrap import mean_bootstrap
 from auricle.metrics.codes import code_use
 from auricle.metrics.waveform import si_sdr
-from auricle.systems.unisrcodec import page
+from auricle.systems.unisrcodec import page, probes
 from auricle.systems.unisrcodec.config import CodecConfig
 from auricle.systems.unisrcodec.data import Recording, load, log_mel
 from auricle.systems.unisrcodec.infer import Coder
 from auricle.systems.unisrcodec.infer import load as load_coder
+from auricle.systems.unisrcodec.peers import CEILING, OPUS, PCA, Peer, load_peers
 from auricle.systems.unisrcodec.reference import PcaVq, opus_bits_per_s, opus_lowest
+from auricle.systems.unisrcodec.speech import KIND as SPEECH
+from auricle.systems.unisrcodec.speech import SpeechMeasures
 
 NARROW_HZ = 16_000
-CEILING, OPUS, PCA = "vocoder_ceiling", "opus", "pca_vq"
 FULL_BAND = "full band"
 DB = ("si_sdr",)
 TOY = "a codec trained in minutes on minutes of audio: it shows the machinery and the honest accounts, not the paper"
@@ -43,12 +45,14 @@ class Heard:
         tokens: (T', F') of the codec.
         values: measure -> whose -> number; whose is "" for the codec.
         waves: whose -> samples (T,).
+        bits: peer -> bits of this recording, of those that say.
     """
 
     recording: Recording
     tokens: np.ndarray
     values: dict[str, dict[str, float]]
     waves: dict[str, np.ndarray]
+    bits: dict[str, int] = field(default_factory=dict)
 
 
 def evaluate(cfg: CodecConfig, run: RunFolder) -> Report:
@@ -62,11 +66,20 @@ def evaluate(cfg: CodecConfig, run: RunFolder) -> Report:
         The report, by kind, over all, and over those that pass the bandwidth screen.
     """
     coder = load_coder(run.path)
-    step = cfg.model.step
-    training = [log_mel(coder.codec.mel, clip.wave, step) for clip in load(cfg, run, "train")]
-    reference = PcaVq(training, step, coder.codec.quantizer.n_codes, cfg.eval.pca_dims, derive(cfg.seed, "pca"))
-    heard = [hear(coder, reference, clip) for clip in load(cfg, run, "test", seconds=cfg.eval.seconds)]
+    clips = load(cfg, run, "test", seconds=cfg.eval.seconds)
+    peers = load_peers(cfg.eval.peers, [clip.name for clip in clips])
+    heard_before = load(cfg, run, "train")
+    training = [log_mel(coder.codec.mel, clip.wave, coder.codec.step) for clip in heard_before]
+    reference = PcaVq(
+        training, coder.codec.step, coder.codec.quantizer.n_codes, cfg.eval.pca_dims, derive(cfg.seed, "pca")
+    )
+    speech = SpeechMeasures(cfg.eval.visqol_files)
+    heard = [hear(coder, reference, clip, peers, speech) for clip in clips]
     rows = [row for name, part in groups(heard, cfg) for row in group_rows(cfg, coder, name, part)]
+    known = [probes.embed(coder.codec, reference, clip, mel) for clip, mel in zip(heard_before, training, strict=True)]
+    asked = probes.tasks(cfg.data.source, cfg.seed, known, embed_test(cfg, run, coder, reference))
+    rows += [row for task in asked for row in probes.rows(task, cfg.data.source, cfg.seed, cfg.eval.bootstrap)]
+    warnings = [*([TOY] if coder.preset != "paper" else []), PHASE, *screen_note(heard, cfg)]
     report = Report(
         system="unisrcodec",
         preset=coder.preset,
@@ -75,7 +88,7 @@ def evaluate(cfg: CodecConfig, run: RunFolder) -> Report:
         seeds=[cfg.seed],
         environment=environment(),
         metrics=rows,
-        warnings=[*([TOY] if coder.preset != "paper" else []), PHASE, *screen_note(heard, cfg)],
+        warnings=[*warnings, *speech.notes(), *peer_notes(heard), *probes.notes(asked)],
         extra={"verdict": verdicts(rows), "vocoder": cfg.eval.vocoder or "griffin_lim"},
     )
     write_jsonl(run.scores / "test.jsonl", [score_row(one) for one in heard])
@@ -84,8 +97,23 @@ def evaluate(cfg: CodecConfig, run: RunFolder) -> Report:
     return report
 
 
+def embed_test(cfg: CodecConfig, run: RunFolder, coder: Coder, reference: PcaVq) -> list[probes.Embedded]:
+    """Embed all test recordings, also those beyond the seconds that are listened to."""
+    codec = coder.codec
+    return [
+        probes.embed(codec, reference, clip, log_mel(codec.mel, clip.wave, codec.step))
+        for clip in load(cfg, run, "test")
+    ]
+
+
 @torch.no_grad()
-def hear(coder: Coder, reference: PcaVq, clip: Recording) -> Heard:
+def hear(
+    coder: Coder,
+    reference: PcaVq,
+    clip: Recording,
+    peers: Sequence[Peer] = (),
+    speech: SpeechMeasures | None = None,
+) -> Heard:
     """Code one recording each way and measure."""
     codec = coder.codec
     mel = log_mel(codec.mel, clip.wave, codec.step)
@@ -93,6 +121,11 @@ def hear(coder: Coder, reference: PcaVq, clip: Recording) -> Heard:
     mels = {"": codec.decode(indices)[0], PCA: reference.rebuild(mel)}
     waves = {whose: _sound(coder, made, clip) for whose, made in {**mels, CEILING: mel}.items()}
     waves[OPUS] = opus_lowest(clip.wave, codec.contract.rate_hz)
+    bits: dict[str, int] = {}
+    for peer in peers:
+        waves[peer.name], count = peer.code(clip, codec.contract.rate_hz)
+        if count is not None:
+            bits[peer.name] = count
     values: dict[str, dict[str, float]] = {}
     for whose, made in mels.items():
         for name, value in picture_measures(made, mel).items():
@@ -100,7 +133,9 @@ def hear(coder: Coder, reference: PcaVq, clip: Recording) -> Heard:
     for whose, wave in waves.items():
         for name, value in wave_measures(wave, clip.wave, codec.contract.rate_hz).items():
             values.setdefault(name, {})[whose] = value
-    return Heard(clip, indices[0].numpy(), values, waves)
+    if speech is not None:
+        values |= speech(clip, waves, codec.contract.rate_hz)
+    return Heard(clip, indices[0].numpy(), values, waves, bits)
 
 
 def _sound(coder: Coder, mel: Tensor, clip: Recording) -> np.ndarray:
@@ -152,21 +187,31 @@ def screen_note(heard: Sequence[Heard], cfg: CodecConfig) -> list[str]:
     ]
 
 
+def peer_notes(heard: Sequence[Heard]) -> list[str]:
+    """Say what is not known of the peers."""
+    own = {"", CEILING, PCA, OPUS}
+    return [
+        f"the rate of {name} is not known: only its decoded files were given"
+        for name in heard[0].waves
+        if name not in own | set(heard[0].bits)
+    ]
+
+
 def interval(values: Sequence[float], seed: int, replicates: int) -> tuple[float, float] | None:
     """Give the 95 % interval of a mean over files; None for a single file."""
-    if len(values) < 2:
-        return None
-    array = np.array(values)
-    size = len(array)
-    return weighted_bootstrap(lambda counts: counts @ array / counts.sum(axis=1), size, n=replicates, seed=seed)
+    return mean_bootstrap(values, replicates, seed=seed)
 
 
 def group_rows(cfg: CodecConfig, coder: Coder, group: str, heard: Sequence[Heard]) -> Iterator[MetricRow]:
     """Give all rows of one group."""
     common = {"group": group, "data": cfg.data.source}
-    for name in heard[0].values:
-        for whose in heard[0].values[name]:
-            values = [one.values[name][whose] for one in heard]
+    for name in dict.fromkeys(name for one in heard for name in one.values):
+        # what is measured on some recordings alone stands with the kind they are of
+        judged = [one.values[name] for one in heard if name in one.values]
+        if len(judged) < len(heard) and group != SPEECH:
+            continue
+        for whose in judged[0]:
+            values = [one[whose] for one in judged]
             yield MetricRow(
                 name=name, value=float(np.mean(values)), unit="dB" if name in DB else "", n=len(values),
                 ci95=interval(values, cfg.seed, cfg.eval.bootstrap), baseline=whose or None, **common,
@@ -184,10 +229,14 @@ def group_rows(cfg: CodecConfig, coder: Coder, group: str, heard: Sequence[Heard
         yield MetricRow(name=name, value=float(value), unit=unit, n=use.tokens, **common)
     for name, value, unit in rates(coder):
         yield MetricRow(name=name, value=value, unit=unit, n=len(heard), **common)
-    lowest = opus_bits_per_s([one.recording.wave for one in heard], coder.codec.contract.rate_hz)
-    yield MetricRow(
-        name="kbit_per_s", value=lowest / 1000, unit="kbit/s", n=len(heard), baseline=OPUS, **common
-    )  # fmt: skip
+    rate_hz = coder.codec.contract.rate_hz
+    seconds = sum(len(one.recording.wave) for one in heard) / rate_hz
+    others = {OPUS: opus_bits_per_s([one.recording.wave for one in heard], rate_hz)}
+    others |= {name: sum(one.bits[name] for one in heard) / seconds for name in heard[0].bits}
+    for whose, rate in others.items():
+        yield MetricRow(
+            name="kbit_per_s", value=rate / 1000, unit="kbit/s", n=len(heard), baseline=whose, **common
+        )  # fmt: skip
 
 
 def rates(coder: Coder) -> list[tuple[str, float, str]]:

@@ -27,6 +27,8 @@ NOTES = (
     "PCA + VQ has one token for each patch of the mel and a codebook of the same size, so exactly the codec's rate. "
     "Opus takes about twelve times as many bits or more; see the rates.",
     "mel_l1 is the L1 between natural-log mels of 128 bands. Intervals resample recordings.",
+    "stoi, visqol and pesq judge speech alone and stand under speech; a row's n says on how many recordings. Other "
+    "codecs stand under their own names, with the bits of their own codes.",
     "A codebook's use is counted against what that many tokens could show if all codes were alike.",
 )
 
@@ -46,7 +48,10 @@ def write(run: RunFolder, cfg: CodecConfig, report: Report, heard: Sequence[Hear
     figures: list[tuple[str, list[Plot]]] = []
     for one in shown(heard):
         name = one.recording.name
-        waves = {"original": one.recording.wave} | {title: one.waves[whose] for whose, title in SIDES}
+        titled = dict(SIDES)
+        waves = {"original": one.recording.wave} | {
+            titled.get(whose, whose): one.waves[whose] for whose in (*titled, *one.waves)
+        }
         for title, wave in waves.items():
             players.append(Player(title, wave[:size], rate, name, f"{one.recording.kind}: {name}"))
         drawn = [waves["original"], waves["vocoder ceiling"], waves["decoded"]]

@@ -1,0 +1,131 @@
+"""Other codecs on the same recordings, under their own names: neural ones from a folder, any by its decoded files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from auricle.audio.files import read
+from auricle.audio.resample import resample
+from auricle.core.errors import AudioError, ConfigError, DataError
+from auricle.systems.unisrcodec.data import Recording
+
+if TYPE_CHECKING:
+    from auricle.backbones.codecs import PretrainedCodec
+
+CEILING, OPUS, PCA, LOG_MEL, MAJORITY = "vocoder_ceiling", "opus", "pca_vq", "log_mel", "majority"
+ENTRY = re.compile(r"(?:(?P<name>[A-Za-z0-9][\w.+-]*)=)?(?P<folder>.+?)(?:@(?P<stages>\d+))?")
+SUFFIXES = (".wav", ".flac")
+SHORT_S = 0.1  # decoded files may end so much before the recording
+
+
+class Peer(Protocol):
+    """Another codec.
+
+    Attributes:
+        name: under which its rows stand.
+    """
+
+    @property
+    def name(self) -> str:
+        """Under which its rows stand."""
+        ...
+
+    def code(self, clip: Recording, rate_hz: int) -> tuple[np.ndarray, int | None]:
+        """Give what it makes of a recording, (T,) at the same rate, and its bits; None where nobody knows them."""
+        ...
+
+
+@dataclass(frozen=True)
+class NeuralPeer:
+    """A codec with weights."""
+
+    name: str
+    codec: PretrainedCodec
+
+    def code(self, clip: Recording, rate_hz: int) -> tuple[np.ndarray, int | None]:
+        """Code and decode a recording."""
+        return self.codec.code(clip.wave, rate_hz)
+
+
+@dataclass(frozen=True)
+class DecodedPeer:
+    """A codec of which only decoded files are known; they are named as the recordings' ids."""
+
+    name: str
+    folder: Path
+
+    def file(self, recording: str) -> Path | None:
+        """Find the file of a recording by its id."""
+        paths = (self.folder / f"{recording}{suffix}" for suffix in SUFFIXES)
+        return next((path for path in paths if path.is_file()), None)
+
+    def code(self, clip: Recording, rate_hz: int) -> tuple[np.ndarray, int | None]:
+        """Read what it made of a recording."""
+        path = self.file(clip.name)
+        length = len(clip.wave)
+        try:
+            audio = read(str(path), duration_s=length / rate_hz + SHORT_S)
+        except AudioError as error:
+            raise DataError(f"the peer {self.name!r}: {error}") from None
+        made = resample(audio.mono(), audio.rate_hz, rate_hz)[:length].astype(np.float32)
+        if len(made) < length - SHORT_S * rate_hz:
+            raise DataError(
+                f"the peer {self.name!r}: {path} lasts {len(made) / rate_hz:.2f} s and the recording "
+                f"{length / rate_hz:.2f} s; give decoded files as long as the recordings"
+            )
+        return np.pad(made, (0, length - len(made))), None
+
+
+def load_peers(entries: Sequence[str], recordings: Sequence[str]) -> list[Peer]:
+    """Load all peers.
+
+    Args:
+        entries: ``[NAME=]FOLDER[@CODEBOOKS]``. A folder with a ``config.json`` is a codec as Transformers writes it, by
+            default named by its kind; any other one holds decoded files and is by default named as it is.
+        recordings: ids of the recordings that decoded files are needed of.
+
+    Raises:
+        ConfigError: an entry that says nothing, a name twice or taken, or codebooks where there are none.
+        CheckpointError: a codec that cannot be read.
+        DataError: no such folder, or decoded files that are missing, by name.
+        MissingExtra: Transformers is not installed.
+    """
+    peers = [_load(entry, recordings) for entry in entries]
+    names = [peer.name for peer in peers]
+    taken = [name for name in names if names.count(name) > 1 or name in (CEILING, OPUS, PCA, LOG_MEL, MAJORITY)]
+    if taken:
+        raise ConfigError(f"eval.peers: the name {taken[0]!r} is taken; give another one with NAME=FOLDER")
+    return peers
+
+
+def _load(entry: str, recordings: Sequence[str]) -> Peer:
+    found = ENTRY.fullmatch(entry)
+    if found is None:
+        raise ConfigError(f"eval.peers: {entry!r} names no folder; give FOLDER, NAME=FOLDER or NAME=FOLDER@CODEBOOKS")
+    folder = Path(found["folder"])
+    stages = None if found["stages"] is None else int(found["stages"])
+    if not folder.is_dir():
+        raise DataError(f"eval.peers: there is no folder {folder}")
+    if (folder / "config.json").is_file():
+        from auricle.backbones.codecs import load_codec
+
+        codec = load_codec(folder, stages)
+        return NeuralPeer(found["name"] or codec.kind, codec)
+    if stages is not None:
+        raise ConfigError(f"eval.peers: {entry!r} has codebooks, but {folder} has no config.json and so is no codec")
+    peer = DecodedPeer(found["name"] or folder.resolve().name, folder)
+    missing = [name for name in recordings if peer.file(name) is None]
+    if missing:
+        more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
+        raise DataError(
+            f"eval.peers: {folder} has no decoded file for {len(missing)} of {len(recordings)} test recordings: "
+            f"{', '.join(missing[:5])}{more}; name them ID.wav or ID.flac with the ids of manifests/recordings.jsonl. "
+            "(The folder of a neural codec has a config.json.)"
+        )
+    return peer

@@ -1,0 +1,77 @@
+"""STOI, ViSQOL and PESQ of speech recordings, where their packages are there, and what a reader has to know of them."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from auricle.audio.resample import resample
+from auricle.core.errors import DataError, MissingExtra
+from auricle.metrics.speech import LEAST_S, MEASURES, RATE_HZ, Measure
+from auricle.systems.unisrcodec.data import Recording
+from auricle.train.log import announce
+
+KIND = "speech"
+
+
+class SpeechMeasures:
+    """Judges speech recordings one after the other, and counts what could not be judged."""
+
+    def __init__(self, visqol_files: int, measures: Sequence[Measure] = MEASURES) -> None:
+        """Look which packages there are; what is missing is said on standard error too.
+
+        Args:
+            visqol_files: recordings that ViSQOL, the slow one, judges at most.
+            measures: to choose from.
+        """
+        self.measures = [measure for measure in measures if measure.ready]
+        self.most = {"visqol": visqol_files}
+        self.judged, self.refused = Counter[str](), Counter[str]()
+        self.missing = [
+            f"{measure.name} was left out: {MissingExtra(measure.package, measure.extra, 'it')}"
+            for measure in measures
+            if not measure.ready
+        ]
+        for text in self.missing:
+            announce(f"note: {text}")
+
+    def __call__(self, clip: Recording, waves: Mapping[str, np.ndarray], rate_hz: int) -> dict[str, dict[str, float]]:
+        """Judge what became of a recording.
+
+        Args:
+            clip: the original.
+            waves: whose -> samples (T,).
+            rate_hz: of all.
+
+        Returns:
+            Measure -> whose -> number; empty for what is no speech or too short. A measure that cannot judge one of the
+            waves is left out for all, so that all are judged on the same recordings.
+        """
+        found: dict[str, dict[str, float]] = {}
+        if clip.kind != KIND:
+            return found
+        due = [one for one in self.measures if self.judged[one.name] < self.most.get(one.name, math.inf)]
+        if len(clip.wave) < LEAST_S * rate_hz:
+            self.refused.update(measure.name for measure in due)
+            return found
+        real = resample(clip.wave, rate_hz, RATE_HZ)
+        small = {whose: resample(wave, rate_hz, RATE_HZ) for whose, wave in waves.items()}
+        for measure in due:
+            try:
+                found[measure.name] = {whose: measure.call(wave, real) for whose, wave in small.items()}
+                self.judged[measure.name] += 1
+            except DataError:
+                self.refused[measure.name] += 1
+        return found
+
+    def notes(self) -> list[str]:
+        """Say which packages judged, how many recordings, and what is missing."""
+        said = [
+            f"{measure.name} is of {measure.source} ({measure.how}), on {self.judged[measure.name]} speech recordings; "
+            f"{self.refused[measure.name]} had too little speech or less than {LEAST_S:g} s"
+            for measure in self.measures
+        ]
+        return [*said, *self.missing]
