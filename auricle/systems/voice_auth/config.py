@@ -115,7 +115,7 @@ class EvalConfig(Config):
 
     fars: tuple[float, ...] = (1e-2, 1e-3, 1e-4)
     bootstrap: int = Field(1000, ge=100)
-    batch: int = Field(64, ge=1)
+    batch: int = Field(32, ge=1)  # windows at once; with 64 the maps no longer fit the cache and cost a quarter more
     controls: bool = True  # baselines, CNN control, leave-one-generator-out matrix, leak check
     control_steps: int = Field(60, ge=1)  # training steps of each of those detectors
     sweep_clips: int = Field(100, ge=0)  # test clips of the sweeps; 0 leaves them out
