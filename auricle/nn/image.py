@@ -174,8 +174,9 @@ class Decoder2d(nn.Module):
 def begin_with_components(encoder: Encoder2d, decoder: Decoder2d, pictures: Tensor) -> None:
     """Begin as linear coding: the linear paths project on the principal components of the patches, the rest is silent.
 
-    The latents have one common scale, at which the mean of their standard deviations is 1. The last convolutions begin
-    at 0.
+    The latents lie around 0 and have one common scale, at which the mean of their standard deviations is 1. Of the mean
+    patch only the level is put back, not the shape: begun with the shape too, a codec is nearer to the pictures at
+    first and learns worse (measured on dev recordings). The last convolutions begin at 0.
 
     Args:
         encoder: built with ``linear``.
@@ -196,7 +197,7 @@ def begin_with_components(encoder: Encoder2d, decoder: Decoder2d, pictures: Tens
     encoder.patch.weight.copy_(inward.T.reshape(dim, 1, step, step))
     encoder.patch.get_parameter("bias").copy_(-middle @ inward)
     decoder.patch.weight.copy_(outward.T.reshape(dim, 1, step, step))
-    decoder.middle.copy_(middle.view(step, step))
+    decoder.middle.fill_(float(middle.mean()))
     for parameter in (*encoder.layers[-1].parameters(), *decoder.layers[-1].parameters()):
         parameter.zero_()
 

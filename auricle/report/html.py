@@ -64,7 +64,7 @@ def render(
     """Write a report as one HTML file that needs no network, no script and no other file.
 
     The headline metric gets a table of its own: a row per group, the system first, the baselines beside it. Rows
-    whose metric starts with ``leak`` are the leak checks. All other rows follow in one table.
+    whose metric starts with ``leak`` are the leak checks. Plots and players follow, then all other rows in one table.
 
     Args:
         report: what was measured.
@@ -87,7 +87,7 @@ def render(
     parts = [_top(report)]
     if lead:
         parts.append(_section("In plain words", f"<ul>{''.join(f'<li>{escape(text)}</li>' for text in lead)}</ul>"))
-    parts += [_headline(report, headline), _leak_checks(report), _others(report, headline)]
+    parts += [_headline(report, headline), _leak_checks(report)]
     if report.warnings or notes:
         items = "".join(f"<li>{escape(text)}</li>" for text in (*report.warnings, *notes))
         parts.append(_section("Read with the numbers", f"<ul>{items}</ul>"))
@@ -99,12 +99,12 @@ def render(
         limits = score_range(histograms)
         plots = [score_histogram(histogram, limits) for histogram in histograms]
         parts.append(_section("Scores of each family", _grid(plots)))
+    rest = [_others(report, headline)]
     if training:
-        parts.append(_section("Training", _grid(training_curves(training))))
-    tail = _tail(report, config)
-    room = MAX_BYTES - 20_000 - len("".join([*parts, tail, CSS]).encode())
-    parts += [_players(players, room), tail]
-    write_text(out_path, _page(f"{report.system} report", "".join(parts)))
+        rest.append(_section("Training", _grid(training_curves(training))))
+    rest.append(_tail(report, config))
+    room = MAX_BYTES - 20_000 - len("".join([*parts, *rest, CSS]).encode())
+    write_text(out_path, _page(f"{report.system} report", "".join([*parts, _players(players, room), *rest])))
 
 
 def _page(title: str, body: str) -> str:
@@ -222,17 +222,21 @@ def _leak_checks(report: Report) -> str:
 
 
 def _others(report: Report, headline: str) -> str:
-    """Give every other row as it is."""
+    """Give every other row: metrics and groups down, the system and its baselines across."""
     rows = [row for row in report.metrics if row.name != headline and not row.name.startswith("leak")]
     if not rows:
         return ""
-    lines = [
-        f'<th scope="row">{escape(_name(row.name))}</th><td class="left">{escape(row.group)}</td>'
-        f'<td class="left">{escape(_baseline(row.baseline) if row.baseline else report.system)}</td>'
-        f"{_cell(row)}<td>{row.n}</td>"
-        for row in rows
-    ]
-    return _section("Other figures", _table("Other metrics", ["metric", "group", "of", "value", "n"], lines, left=3))
+    baselines = list(dict.fromkeys(row.baseline for row in rows if row.baseline is not None))
+    lines = []
+    for name, group, data in dict.fromkeys((row.name, row.group, row.data) for row in rows):
+        found = {row.baseline: row for row in rows if (row.name, row.group, row.data) == (name, group, data)}
+        cells = "".join(_cell(found.get(whose)) for whose in (None, *baselines))
+        lines.append(
+            f'<th scope="row">{escape(_name(name))}</th><td class="left">{escape(group)}</td>'
+            f"{cells}<td>{next(iter(found.values())).n}</td>"
+        )
+    head = ["metric", "group", report.system, *map(_baseline, baselines), "n"]
+    return _section("Other figures", _table("Other metrics; baselines beside them", head, lines, left=2))
 
 
 def _players(players: Sequence[Player], room: int) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from auricle.train.seed import seed_everything
 from auricle.train.update import EpochBatches
 
 FINAL = "final"
-FIRST = 64  # batches whose latents the codebook begins with
+FIRST = 1024  # cuts, at most, whose latents the codebook begins with
 
 
 class Training(nn.Module):
@@ -154,11 +153,23 @@ def train(cfg: CodecConfig, run: RunFolder) -> Path:
     dev = [log_mel(training.codec.mel, clip.wave, cfg.model.step) for clip in load(cfg, run, "dev")]
     recipe = cfg.train
     cuts = Cuts(mels, kinds, recipe.frames, recipe.batch, derive(cfg.seed, "cuts"))
-    training.begin_with(torch.cat(list(islice(cuts(0), FIRST))))
+    training.begin_with(end_to_end(mels, recipe.frames))
     codec = fit_codec(cfg, training, cuts, run.path, dev)
     if is_main_process():
         save_model(run.checkpoints / FINAL, codec, {"system": "unisrcodec", "fingerprint": fingerprint(codec)})
     return run.checkpoints / FINAL
+
+
+def end_to_end(mels: Sequence[Tensor], frames: int) -> Tensor:
+    """Lay log-mels (T, n_mels) end to end and cut them into rows (N, frames, n_mels), `FIRST` at most, evenly spread.
+
+    Every recording counts by its length here; in training batches the kinds are drawn alike often.
+    """
+    rows = torch.cat(list(mels))
+    if len(rows) < frames:
+        rows = rows.repeat(-(-frames // len(rows)), 1)
+    rows = rows[: len(rows) // frames * frames].view(-1, frames, rows.shape[1])
+    return rows[:: -(-len(rows) // FIRST)]
 
 
 def fit_codec(

@@ -47,8 +47,9 @@ def test_linear_coding_begins_with_the_principal_components():
     encoder, decoder = Encoder2d(**SIZES, linear=True), Decoder2d(**SIZES, linear=True)
     size = SIZES["dim"]
     basis = torch.linalg.qr(torch.randn(256, size))[0]
-    # 40 patches around one in a space of as many dimensions as the latents: linear coding loses nothing
-    patches = (torch.randn(256) + torch.randn(40, size) @ basis.T).view(5, 2, 4, 16, 16)
+    # 40 patches around a level in a space of as many dimensions as the latents: linear coding loses nothing
+    weights = torch.randn(40, size)
+    patches = (3.0 + (weights - weights.mean(dim=0)) @ basis.T).view(5, 2, 4, 16, 16)
     pictures = patches.permute(0, 1, 3, 2, 4).reshape(5, 1, 32, 64)
     begin_with_components(encoder, decoder, pictures)
     latents = encoder(pictures)

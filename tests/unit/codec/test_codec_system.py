@@ -20,7 +20,7 @@ from auricle.systems.unisrcodec.reference import PcaVq, opus_bits_per_s
 from auricle.systems.unisrcodec.screen import save_plot, screen
 from auricle.systems.unisrcodec.tiles import decode_tiles, encode_tiles, mel_tiles, wave_tiles
 from auricle.systems.unisrcodec.tokens import Tokens, dumps, loads, read, write
-from auricle.systems.unisrcodec.train import Training, fingerprint, new_training
+from auricle.systems.unisrcodec.train import FIRST, Training, end_to_end, fingerprint, new_training
 
 
 def coder(**changes):
@@ -276,3 +276,12 @@ def test_the_screen_tells_full_band_from_upsampled(tmp_path):
     assert rows["bad.wav"].error
     save_plot(list(rows.values()), 20_000.0, tmp_path / "plot.svg")
     assert "<svg" in (tmp_path / "plot.svg").read_text()
+
+
+def test_rows_to_begin_with_are_cut_from_all_recordings():
+    mels = [torch.arange(4.0)[:, None].expand(4, 3), 4 + torch.arange(5.0)[:, None].expand(5, 3)]
+    assert torch.equal(end_to_end(mels, 4)[:, :, 0], torch.arange(8.0).view(2, 4))
+    assert end_to_end(mels[:1], 8)[0, :, 0].tolist() == [0, 1, 2, 3] * 2
+    many = end_to_end([torch.arange(4.0 * FIRST)[:, None]], 2)
+    assert len(many) == FIRST
+    assert many[-1, 0, 0] == 4 * FIRST - 4

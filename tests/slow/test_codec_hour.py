@@ -1,0 +1,32 @@
+"""An hour of audio through the laptop codec, block by block: as many tokens as it has columns, those of its parts."""
+
+import numpy as np
+import pytest
+
+from auricle.systems.unisrcodec.config import laptop
+from auricle.systems.unisrcodec.infer import Coder, vocoder_for
+from auricle.systems.unisrcodec.tokens import dumps, loads
+from auricle.systems.unisrcodec.train import fingerprint, new_training
+
+pytestmark = pytest.mark.slow
+BLOCK = 441_000  # ten seconds
+BLOCKS = 360
+
+
+def test_an_hour_has_the_tokens_of_its_minutes():
+    cfg = laptop()
+    codec = new_training(cfg).codec.eval()
+    coder = Coder(codec, cfg, "laptop", vocoder_for(cfg, codec), fingerprint(codec))
+
+    def blocks(count):
+        for place in range(count):
+            yield (0.1 * np.random.default_rng(place).standard_normal(BLOCK)).astype(np.float32)
+
+    hour, minute = coder.encode_blocks(blocks(BLOCKS)), coder.encode_blocks(blocks(6))
+    assert hour.samples == BLOCKS * BLOCK
+    assert len(hour.indices) == -(-hour.samples // codec.column)
+    same = len(minute.indices) - codec.reach - 1  # beyond that the minute's end is heard
+    assert np.array_equal(hour.indices[:same], minute.indices[:same])
+    assert np.array_equal(loads(dumps(hour)).indices, hour.indices)
+    pieces = coder.decode_pieces(hour)
+    assert len(next(pieces)) > 0
