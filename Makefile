@@ -54,7 +54,7 @@ bench: setup
 # Hours: full runs over splits and seeds, then the papers' claims at full budget (resumable; results in docs/results).
 claims: setup
 	$(BIN)/python -m pytest -m claims -s $(ARGS)
-	$(BIN)/auricle claims mambo --budget full
+	for system in mambo voice_auth ft_grpo unisrcodec; do $(BIN)/auricle claims $$system --budget full || exit 1; done
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
