@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,6 +56,7 @@ class Spectrogram:
         rate_hz: their rate.
         boxes: what is marked.
         high_hz: upper end of the frequency axis; None for half the rate.
+        start_s: where in its file the wave begins; the axis counts from there, boxes from the wave's beginning.
     """
 
     title: str
@@ -63,6 +64,7 @@ class Spectrogram:
     rate_hz: int
     boxes: Sequence[Box] = ()
     high_hz: float | None = None
+    start_s: float = 0.0
 
 
 def draw(spectrogram: Spectrogram) -> Plot:
@@ -101,21 +103,22 @@ def _draw(figure: Figure, spectrogram: Spectrogram) -> str:
     rate, high = spectrogram.rate_hz, spectrogram.high_hz or spectrogram.rate_hz / 2
     axes = figure.subplots()
     axes.grid(False)
-    length = wave.size / rate
+    start, length = spectrogram.start_s, wave.size / rate
     image = _levels(wave, rate, high)
     top = float(image.max())
     axes.imshow(
-        image, origin="lower", aspect="auto", extent=(0.0, length, 0.0, high / 1000), cmap="viridis",
+        image, origin="lower", aspect="auto", extent=(start, start + length, 0.0, high / 1000), cmap="viridis",
         vmin=top - RANGE_DB, vmax=top, interpolation="nearest",
     )  # fmt: skip
-    for box in spectrogram.boxes:
+    boxes = [replace(box, start_s=start + box.start_s, end_s=start + box.end_s) for box in spectrogram.boxes]
+    for box in boxes:
         _box(axes, box, high)
-    axes.set(xlim=(0, length), ylim=(0, high / 1000), xlabel="time (s)", ylabel="frequency (kHz)")
+    axes.set(xlim=(start, start + length), ylim=(0, high / 1000), xlabel="time (s)", ylabel="frequency (kHz)")
     axes.set_title(spectrogram.title)
     said = [
         f"{'claimed' if box.claimed else 'true'}: {box.text}, {box.low_hz:.0f} to {box.high_hz:.0f} Hz, "
         f"{box.start_s:.2f} to {box.end_s:.2f} s"
-        for box in spectrogram.boxes
+        for box in boxes
     ]
     return f"Spectrogram of {length:.2f} s: {spectrogram.title}. " + ("; ".join(said) or "nothing is marked")
 

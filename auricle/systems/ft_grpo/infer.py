@@ -234,8 +234,9 @@ class Detector:
         said = f"{worst.said.label or 'unreadable'}; score {worst.score:.2f}, threshold {made.threshold:.2f}"
         where = f", {worst.start_s:.2f} to {worst.end_s:.2f} s" if len(made.segments) > 1 else ""
         picture = Spectrogram(
-            f"{Path(clip.path).name}{where}: {said}", wave, RATE_HZ, boxes(worst.said, True), BAND_EDGES_HZ[-1] + 400
-        )
+            f"{Path(clip.path).name}{where}: {said}", wave, RATE_HZ, boxes(worst.said, True), BAND_EDGES_HZ[-1] + 400,
+            worst.start_s,
+        )  # fmt: skip
         # a file's picture takes the place of its older one, and of no other file's
         name = f"{Path(clip.path).stem}-{digest(str(Path(clip.path).absolute()))[:6]}.png"
         return str(save_png(picture, self.plots / name))
