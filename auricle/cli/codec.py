@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from auricle.cli import options
+
+if TYPE_CHECKING:
+    from auricle.systems.unisrcodec.files import Done
 
 app = typer.Typer(help="The low-rate codec as a tool: encode, decode, screen a folder by bandwidth, train a vocoder.")
 
@@ -28,41 +32,15 @@ def encode(
 
       auricle codec encode recordings/ --out tokens/
     """
-    import numpy as np
-
-    from auricle.audio.ahead import Decoded, found
-    from auricle.core.errors import AudioError
-    from auricle.systems.unisrcodec import tokens
+    from auricle.systems.unisrcodec.files import encode_files
     from auricle.systems.unisrcodec.infer import load
 
-    coder = load(run)
-    out.mkdir(parents=True, exist_ok=True)
-    failed = 0
-    for path in found(inputs):
-        try:
-            if isinstance(path, Decoded):
-                raise AudioError(path.error or "not audio")
-            coded, _ = coder.encode_file(path)
-        except AudioError as error:
-            failed += 1
-            typer.echo(f"{path.path if isinstance(path, Decoded) else path}: {error}", err=True)
-            continue
-        target = out / (path.name + tokens.SUFFIX)
-        size = tokens.write(target, coded)
-        if numpy:
-            np.save(target.with_suffix(".npy"), coded.indices)
-        seconds = coded.samples / coded.rate_hz
-        typer.echo(
-            f"{target}: {seconds:.2f} s, {coded.indices.size} tokens, {coded.payload_bits / seconds:.0f} bit/s, "
-            f"{size} bytes"
-        )
-    if failed:
-        raise typer.Exit(1)
+    _tell(encode_files(load(run), inputs, out, numpy))
 
 
 @app.command("decode")
 def decode(
-    inputs: Annotated[list[Path], typer.Argument(help="Token files.")],
+    inputs: Annotated[list[Path], typer.Argument(help="Token files, or folders of them.")],
     out: Out,
     run: Run = Path("runs/unisrcodec"),
 ) -> None:
@@ -72,21 +50,18 @@ def decode(
 
       auricle codec decode tokens/a.wav.ausr --out decoded/
     """
-    from auricle.core.errors import DataError
-    from auricle.systems.unisrcodec import tokens
+    from auricle.systems.unisrcodec.files import decode_files
     from auricle.systems.unisrcodec.infer import load
 
-    coder = load(run)
-    out.mkdir(parents=True, exist_ok=True)
-    failed = 0
-    for path in inputs:
-        try:
-            target = out / (path.name.removesuffix(tokens.SUFFIX) + ".wav")
-            coder.decode_to(tokens.read(path), target)
-            typer.echo(str(target))
-        except DataError as error:
-            failed += 1
-            typer.echo(str(error), err=True)
+    _tell(decode_files(load(run), inputs, out))
+
+
+def _tell(results: Iterable[Done]) -> None:
+    """Print a line an input; leave with 1 if any was refused."""
+    failed = False
+    for one in results:
+        failed |= one.written is None
+        typer.echo(one.said, err=one.written is None)
     if failed:
         raise typer.Exit(1)
 

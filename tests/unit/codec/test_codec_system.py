@@ -14,6 +14,7 @@ from auricle.metrics.waveform import si_sdr
 from auricle.systems.unisrcodec.config import CodecConfig, ModelConfig, laptop, smoke
 from auricle.systems.unisrcodec.data import Cuts, log_mel
 from auricle.systems.unisrcodec.evaluate import rates
+from auricle.systems.unisrcodec.files import decode_files, encode_files
 from auricle.systems.unisrcodec.infer import Coder, load, vocoder_for
 from auricle.systems.unisrcodec.model import sub_band_loss
 from auricle.systems.unisrcodec.reference import PcaVq, opus_bits_per_s
@@ -285,3 +286,23 @@ def test_rows_to_begin_with_are_cut_from_all_recordings():
     many = end_to_end([torch.arange(4.0 * FIRST)[:, None]], 2)
     assert len(many) == FIRST
     assert many[-1, 0, 0] == 4 * FIRST - 4
+
+
+def test_folders_go_to_tokens_and_back_and_nothing_is_written_over(tiny, tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        soundfile.write(tmp_path / name / "x.wav", noise(20_000, seed=ord(name)), 44_100)
+    (tmp_path / "a" / "notes.wav").write_text("not audio")
+    done = list(encode_files(tiny, [tmp_path / "a", tmp_path / "b", tmp_path / "none.wav"], tmp_path / "t", True))
+    assert [one.written is not None for one in done] == [False, True, False, False]
+    assert done[0].said.count("notes.wav") == 1
+    assert "has just been written from" in done[2].said
+    first = read(tmp_path / "t" / "x.wav.ausr")
+    assert np.array_equal(first.indices, np.load(tmp_path / "t" / "x.wav.npy"))
+    wave = soundfile.read(tmp_path / "a" / "x.wav", dtype="float32")[0]
+    assert np.array_equal(first.indices, tiny.encode(wave, 44_100).indices)
+    (tmp_path / "t" / "cut.ausr").write_bytes(b"AUSR")
+    back = list(decode_files(tiny, [tmp_path / "t", tmp_path / "b"], tmp_path / "d"))
+    assert [one.written is not None for one in back] == [False, True, False]
+    assert soundfile.info(tmp_path / "d" / "x.wav.wav").frames == 20_000
+    assert "without token files" in back[2].said
