@@ -15,9 +15,8 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from contract import Case, run, seconds  # isort: skip  (first: it sets the wait policy before torch loads)
-
 import numpy as np
+from contract import Case, run, seconds
 
 from auricle.metrics.audit import AttackTrials, Column, audit, read_trials, write_trials
 
