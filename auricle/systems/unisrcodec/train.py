@@ -17,6 +17,7 @@ from auricle.nn.image import begin_with_components
 from auricle.systems.unisrcodec.config import CodecConfig, TrainConfig
 from auricle.systems.unisrcodec.data import Cuts, load, log_mel
 from auricle.systems.unisrcodec.model import Codec, Discriminator, feature_matching, picture, sub_band_loss
+from auricle.systems.unisrcodec.peers import load_peers
 from auricle.train.checkpoint import load_model, load_weights, save_model
 from auricle.train.loop import fit
 from auricle.train.seed import seed_everything
@@ -144,8 +145,10 @@ def train(cfg: CodecConfig, run: RunFolder) -> Path:
         The folder of the final checkpoint: the codec with averaged weights.
 
     Raises:
-        DataError: nothing was prepared, or recordings cannot be read.
+        DataError: nothing was prepared, recordings cannot be read, or a peer of the evaluation is not there.
     """
+    if cfg.eval.peers:  # what evaluation will need is looked for before hours of training, not after
+        load_peers(cfg.eval.peers, [clip.name for clip in load(cfg, run, "test", seconds=cfg.eval.seconds)])
     training = new_training(cfg)
     clips = load(cfg, run, "train")
     mels = [log_mel(training.codec.mel, clip.wave, cfg.model.step) for clip in clips]

@@ -12,19 +12,20 @@ from auricle.audio.resample import resample
 from auricle.backbones.codecs import kind_of, load_codec
 from auricle.core import extras
 from auricle.core.errors import CheckpointError, ConfigError, DataError, MissingExtra
+from auricle.core.run import open_run
 from auricle.core.seed import rng
 from auricle.data import embedded
 from auricle.metrics import speech as measures
 from auricle.metrics.bootstrap import mean_bootstrap
 from auricle.systems.unisrcodec import probes
 from auricle.systems.unisrcodec.config import CodecConfig, EvalConfig, smoke
-from auricle.systems.unisrcodec.data import Recording
+from auricle.systems.unisrcodec.data import Recording, prepare
 from auricle.systems.unisrcodec.evaluate import group_rows, hear, peer_notes
 from auricle.systems.unisrcodec.infer import Coder, vocoder_for
 from auricle.systems.unisrcodec.peers import LOG_MEL, MAJORITY, PCA, load_peers
 from auricle.systems.unisrcodec.reference import PcaVq
 from auricle.systems.unisrcodec.speech import SpeechMeasures
-from auricle.systems.unisrcodec.train import new_training
+from auricle.systems.unisrcodec.train import new_training, train
 
 RATE = 44_100
 
@@ -243,6 +244,16 @@ def small():
     mels = [torch.from_numpy(draws.normal(-5, 2, (64, 128)).astype(np.float32)) for _ in range(4)]
     clips = [recording(name, "speech", 0.1 * draws.standard_normal(RATE // 2)) for name in ("a", "b")]
     return Coder(codec, cfg, "smoke", vocoder_for(cfg, codec)), PcaVq(mels, 16, 16, 4, 0), clips
+
+
+def test_a_missing_peer_stops_before_training(tmp_path):
+    cfg = smoke()
+    cfg = cfg.model_copy(update={"eval": cfg.eval.model_copy(update={"peers": (f"mine={tmp_path}",)})})
+    run = open_run(tmp_path / "run", "unisrcodec", "smoke", cfg)
+    prepare(cfg, run)
+    with pytest.raises(DataError, match="no decoded file for"):
+        train(cfg, run)
+    assert not run.checkpoints.exists() or not any(run.checkpoints.iterdir())
 
 
 def test_peers_stand_in_the_rows_under_their_own_names(small, folders, tmp_path):
