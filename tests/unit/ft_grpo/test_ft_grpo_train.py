@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 import torch
 
@@ -130,7 +131,7 @@ def test_a_round_of_grpo(items, cfg, settings) -> None:
 
 def test_grpo_pulls_towards_its_reward(items, cfg, tmp_path) -> None:
     """A model that says "fake" and "real" alike comes to say what every truth says."""
-    own = override(cfg, ["train.grpo.steps=12", "train.grpo.lr=3e-3", "train.grpo.beta=0", "train.grpo.samples=8"])
+    own = override(cfg, ["train.grpo.steps=40", "train.grpo.lr=3e-3", "train.grpo.beta=0", "train.grpo.samples=8"])
     network = build(own)
     reals = items.where([0, 2, 4, 6])
     both = of.Items(
@@ -142,8 +143,9 @@ def test_grpo_pulls_towards_its_reward(items, cfg, tmp_path) -> None:
     policy, reference = for_grpo(own, network)
     fit_grpo(own, own.train.grpo, policy, reference, reals, reals, tmp_path / "grpo", shown=False)
     rows = [json.loads(line) for line in (tmp_path / "grpo" / "metrics.jsonl").read_text().splitlines()]
-    assert 0.2 < rows[0]["reward/accuracy"] < 0.8
-    assert rows[-1]["reward/accuracy"] > rows[0]["reward/accuracy"] + 0.15
+    rewards = [row["reward/accuracy"] for row in rows]
+    assert 0.2 < np.mean(rewards[:2]) < 0.8
+    assert np.mean(rewards[-8:]) > np.mean(rewards[:2]) + 0.15
 
 
 def test_a_killed_stage_goes_on_to_the_same_numbers(items, cfg, tmp_path) -> None:
