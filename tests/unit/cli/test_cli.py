@@ -3,12 +3,27 @@ import re
 
 import pytest
 
+from auricle.cli.main import let_threads_sleep
 from auricle.core.names import PAPERS
 
 VERBS = (
     "run", "prepare", "train", "evaluate", "infer", "list", "show", "config", "doctor", "data", "manifest", "report",
     "claims",
 )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("given", "left"),
+    [
+        ({}, {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "1000"}),
+        ({"GOMP_SPINCOUNT": "7"}, {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "7"}),
+        ({"OMP_WAIT_POLICY": "active"}, {"OMP_WAIT_POLICY": "active"}),
+    ],
+)
+def test_threads_wait_as_the_user_said_or_patiently(given, left):
+    environment = dict(given)
+    let_threads_sleep(environment)
+    assert environment == left
 
 
 def test_help_names_every_verb(auricle):
