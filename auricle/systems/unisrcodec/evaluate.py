@@ -197,11 +197,6 @@ def peer_notes(heard: Sequence[Heard]) -> list[str]:
     ]
 
 
-def interval(values: Sequence[float], seed: int, replicates: int) -> tuple[float, float] | None:
-    """Give the 95 % interval of a mean over files; None for a single file."""
-    return mean_bootstrap(values, replicates, seed=seed)
-
-
 def group_rows(cfg: CodecConfig, coder: Coder, group: str, heard: Sequence[Heard]) -> Iterator[MetricRow]:
     """Give all rows of one group."""
     common = {"group": group, "data": cfg.data.source}
@@ -214,12 +209,12 @@ def group_rows(cfg: CodecConfig, coder: Coder, group: str, heard: Sequence[Heard
             values = [one[whose] for one in judged]
             yield MetricRow(
                 name=name, value=float(np.mean(values)), unit="dB" if name in DB else "", n=len(values),
-                ci95=interval(values, cfg.seed, cfg.eval.bootstrap), baseline=whose or None, **common,
+                ci95=mean_bootstrap(values, cfg.eval.bootstrap, seed=cfg.seed), baseline=whose or None, **common,
             )  # fmt: skip
     gains = [one.values["mel_l1"][PCA] - one.values["mel_l1"][""] for one in heard]
     yield MetricRow(
         name="mel_l1_gain_over_pca_vq", value=float(np.mean(gains)), n=len(gains),
-        ci95=interval(gains, cfg.seed, cfg.eval.bootstrap), **common,
+        ci95=mean_bootstrap(gains, cfg.eval.bootstrap, seed=cfg.seed), **common,
     )  # fmt: skip
     use = code_use(np.concatenate([one.tokens.ravel() for one in heard]), coder.codec.quantizer.n_codes)
     for name, value, unit in (
