@@ -34,13 +34,9 @@ def load(folder: str | Path) -> Any:
     Raises:
         CheckpointError: not a run folder, or a damaged or untrained one.
     """
-    from auricle.core.run import RunFolder
-    from auricle.systems import system
+    from auricle.systems import load as load_run
 
-    path = Path(folder)
-    if not (path / "config.json").exists() and (path / "seed-0" / "config.json").exists():
-        path = path / "seed-0"
-    return system(RunFolder(path).saved_config()["system"]).load(path)
+    return load_run(folder)
 
 
 def pretrained(system: str) -> Any:
@@ -59,7 +55,7 @@ def pretrained(system: str) -> Any:
     from auricle.systems import system as find
 
     found = find(system)
-    return found.load(found.pretrained())
+    return found.verb("load")(found.pretrained())
 
 
 def run(system: str, preset: str = "laptop", folder: str | Path | None = None, **settings: Any) -> Any:
@@ -67,7 +63,7 @@ def run(system: str, preset: str = "laptop", folder: str | Path | None = None, *
 
     Args:
         system: its name.
-        preset: ``smoke``, ``laptop`` or ``paper``.
+        preset: ``smoke``, ``laptop``, ``small`` or ``paper``.
         folder: the run folder; ``runs/SYSTEM`` if None.
         settings: dotted settings with ``__`` for the dot, such as ``train__max_steps=100``.
 

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from auricle.core.config import Config
 from auricle.core.errors import ConfigError, DataError
 
 Budget = Literal["quick", "full"]
@@ -19,6 +20,26 @@ BUDGETS: tuple[Budget, ...] = ("quick", "full")
 Outcome = Literal["confirmed", "refuted", "not resolved", "no verdict"]
 FEWEST_SEEDS = {True: 5, False: 3}  # of a headline claim and of any other
 CLAIM_LIMIT_S = 1800.0  # a claim takes at most this long; what is then missing is cut and said
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One measurement of a claim: an arm with a seed.
+
+    Attributes:
+        arm: which arm.
+        seed: which seed.
+        budget: ``quick`` or ``full``.
+        shared: folder of what the claims of a system share: prepared data, trainings that two claims do alike.
+        work: the cell's own folder; it is deleted when the cell is written, and a cell that was killed finds there what
+            it left.
+    """
+
+    arm: str
+    seed: int
+    budget: Budget
+    shared: Path
+    work: Path
 
 
 @dataclass(frozen=True)
@@ -91,12 +112,12 @@ class Measured:
             raise DataError(f"arm '{arm}' has no {error.args[0]!r} for the seeds {self.seeds}") from None
 
 
-Run = Callable[[str, int, Budget, Path], Mapping[str, Any]]
+Settings = Mapping[str, Any] | Config
+Run = Callable[[Cell], Mapping[str, Any]]
 Decide = Callable[[Measured], Verdict]
-Settings = Callable[[str, int, Budget], Mapping[str, Any]]
 
 
-def _no_settings(arm: str, seed: int, budget: Budget) -> Mapping[str, Any]:
+def _no_settings(cell: Cell) -> Settings:
     return {}
 
 
@@ -111,13 +132,13 @@ class Claim:
         metric: what `Verdict.effect` measures, with its unit and which sign favours the claim.
         headline: the system's main claim; it needs five seeds, another three.
         arms: description of each arm; arms differ in one thing.
-        seeds_quick: seeds of the quick budget, at least 2, so that the statistics run.
-        seeds_full: seeds of the full budget.
-        run: ``run(arm, seed, budget, folder)`` measures one cell: finite numbers, or lists of them (scores of
-            items). ``parameters`` and ``steps`` among them are held equal. `folder` is its own, and is deleted
-            when the cell is written; a cell that was killed finds there what it left.
+        run: measures one cell: finite numbers, or lists of them (scores of items). ``parameters`` and ``steps`` among
+            them are held equal.
         decide: applies the rule.
-        settings: what decides the numbers of a cell, as plain JSON; other settings refuse to go on.
+        seeds_quick: seeds of the quick budget, at least 2, so that the statistics run.
+        seeds_full: seeds of the full budget; None: as few as a verdict needs.
+        settings: what decides the numbers of a cell: configs and plain JSON; other settings refuse to go on. A config
+            that gained settings since stays the same where their defaults are what was done before.
         equal: groups of arms that must have equal parameters (to 3 %); steps are equal over all arms that train.
         cuts: where the experiment is smaller than the paper's or the specification's design.
         limit_s: seconds of measuring after which no new cell is begun.
@@ -128,12 +149,12 @@ class Claim:
     rule: str
     metric: str
     arms: Mapping[str, str]
-    seeds_quick: int
-    seeds_full: int
     run: Run
     decide: Decide
+    seeds_quick: int = 2
+    seeds_full: int | None = None
     headline: bool = False
-    settings: Settings = _no_settings
+    settings: Callable[[Cell], Settings] = _no_settings
     equal: tuple[tuple[str, ...], ...] = ()
     cuts: tuple[str, ...] = field(default=())
     limit_s: float = CLAIM_LIMIT_S
@@ -150,7 +171,7 @@ class Claim:
         unknown = sorted({arm for group in self.equal for arm in group} - set(self.arms))
         if unknown:
             raise ConfigError(f"claim {self.id}: equal names {', '.join(unknown)}; its arms: {', '.join(self.arms)}")
-        if self.seeds_quick < 2 or self.seeds_full < self.fewest_seeds:
+        if self.seeds_quick < 2 or len(self.seeds("full")) < self.fewest_seeds:
             raise ConfigError(
                 f"claim {self.id} has {self.seeds_quick} quick and {self.seeds_full} full seeds; at least 2 and "
                 f"{self.fewest_seeds} are needed{' for a headline claim' if self.headline else ''}"
@@ -165,4 +186,5 @@ class Claim:
 
     def seeds(self, budget: Budget) -> tuple[int, ...]:
         """Give the seeds of a budget."""
-        return tuple(range(self.seeds_quick if budget == "quick" else self.seeds_full))
+        full = self.fewest_seeds if self.seeds_full is None else self.seeds_full
+        return tuple(range(self.seeds_quick if budget == "quick" else full))

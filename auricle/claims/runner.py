@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,12 +16,14 @@ from typing import Any
 import numpy as np
 
 from auricle.claims import equality
-from auricle.claims.claim import BUDGETS, Budget, Claim, Measured, Verdict
+from auricle.claims.claim import BUDGETS, Budget, Cell, Claim, Measured, Settings, Verdict
 from auricle.claims.results import Entry, merge
+from auricle.core.config import Config
 from auricle.core.errors import ConfigError, DataError
 from auricle.core.files import read_json, write_json
-from auricle.core.run import environment
+from auricle.core.run import environment, filled
 
+SHARED = "shared"  # folder of what the claims of a system share, beside their own
 QUICK_NOTE = "quick budget: this only shows that the machinery runs; no verdict is claimed"
 
 
@@ -84,13 +86,14 @@ def run_claim(claim: Claim, budget: Budget, folder: Path) -> Entry:
     order = [(arm, seed) for seed in claim.seeds(budget) for arm in claim.arms]
     for number, (arm, seed) in enumerate(order, 1):
         path = folder / f"{arm}-seed-{seed}.json"
+        asked = Cell(arm, seed, budget, folder.parent / SHARED, folder / "work" / path.stem)
         if path.exists():
-            cell = _known(path, claim, arm, seed, budget)
+            cell = _known(path, claim, asked)
         elif seconds > claim.limit_s:
             cut.append(f"{arm} seed {seed}")
             continue
         else:
-            cell = _measure(claim, arm, seed, budget, path)
+            cell = _measure(claim, asked, path)
             _say(f"{claim.id} {arm} seed {seed}: {number} of {len(order)}, {cell['seconds']:.0f} s")
         seconds += cell["seconds"]
         cells[arm][seed] = cell["numbers"]
@@ -126,13 +129,23 @@ def _fix(claim: Claim, budget: Budget, folder: Path) -> dict[str, Any]:
     return wanted
 
 
-def _known(path: Path, claim: Claim, arm: str, seed: int, budget: Budget) -> dict[str, Any]:
+def _known(path: Path, claim: Claim, asked: Cell) -> dict[str, Any]:
     """Read a cell that is there; refuse one of other settings."""
     cell = read_json(path)
     if not isinstance(cell, dict) or not {"settings", "numbers", "seconds", "environment"} <= cell.keys():
         raise DataError(f"{path} is not a measured cell; delete it to measure it again")
-    _must_equal(cell["settings"], _plain(claim.settings(arm, seed, budget)), path)
+    wanted = claim.settings(asked)
+    _must_equal(_as_today(cell["settings"], wanted), _plain(wanted), path)
     return cell
+
+
+def _as_today(saved: Any, wanted: Settings | Any) -> Any:
+    """Bring settings that an older version wrote to today's keys, wherever a config stands in them."""
+    if isinstance(wanted, Config):
+        return filled(saved, type(wanted))
+    if isinstance(wanted, Mapping) and isinstance(saved, dict):
+        return {key: _as_today(value, wanted[key]) if key in wanted else value for key, value in saved.items()}
+    return saved
 
 
 def _must_equal(saved: Any, wanted: dict[str, Any], place: Path) -> None:
@@ -149,25 +162,24 @@ def _must_equal(saved: Any, wanted: dict[str, Any], place: Path) -> None:
         )
 
 
-def _measure(claim: Claim, arm: str, seed: int, budget: Budget, path: Path) -> dict[str, Any]:
+def _measure(claim: Claim, asked: Cell, path: Path) -> dict[str, Any]:
     """Measure a cell in a folder of its own and write it down whole."""
-    work = path.parent / "work" / path.stem
-    work.mkdir(parents=True, exist_ok=True)
+    asked.work.mkdir(parents=True, exist_ok=True)
     # seconds of an earlier, interrupted attempt count as well: the limit is on what was spent
-    clock = work / "seconds.json"
+    clock = asked.work / "seconds.json"
     before = float(read_json(clock)) if clock.exists() else 0.0
     started = time.perf_counter()
     try:
-        numbers = _plain(claim.run(arm, seed, budget, work))
+        numbers = _plain(claim.run(asked))
     finally:
         spent = before + time.perf_counter() - started
         write_json(clock, spent)
     cell = {
         "claim": claim.id,
-        "arm": arm,
-        "seed": seed,
-        "budget": budget,
-        "settings": _plain(claim.settings(arm, seed, budget)),
+        "arm": asked.arm,
+        "seed": asked.seed,
+        "budget": asked.budget,
+        "settings": _plain(claim.settings(asked)),
         "numbers": numbers,
         "seconds": spent,
         "environment": {**environment(), "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS")},
@@ -176,22 +188,24 @@ def _measure(claim: Claim, arm: str, seed: int, budget: Budget, path: Path) -> d
         write_json(path, cell)
     except ValueError as error:
         raise DataError(
-            f"claim {claim.id}, arm {arm}, seed {seed} measured something that is not finite: {error}"
+            f"claim {claim.id}, arm {asked.arm}, seed {asked.seed} measured something that is not finite: {error}"
         ) from None
-    shutil.rmtree(work)
+    shutil.rmtree(asked.work)
     return cell
 
 
 def _plain(value: Any) -> Any:
-    """Bring arrays and tuples to what JSON gives back, so that equal settings compare equal."""
+    """Bring configs, arrays and tuples to what JSON gives back, so that equal settings compare equal."""
 
     def convert(item: Any) -> Any:
+        if isinstance(item, Config):
+            return item.model_dump(mode="json")
         if isinstance(item, np.ndarray | np.generic):
             return item.tolist()
         raise TypeError(f"{type(item).__name__} is not plain JSON")
 
     try:
-        return json.loads(json.dumps(dict(value), default=convert))
+        return json.loads(json.dumps(value, default=convert))
     except (TypeError, ValueError) as error:
         raise DataError(f"a claim gave settings or numbers that cannot be written as JSON: {error}") from None
 

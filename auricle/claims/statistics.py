@@ -14,6 +14,7 @@ from scipy.special import fdtrc, fdtri, ndtr, stdtr, stdtrit
 from auricle.claims.claim import Outcome
 from auricle.core.errors import ConfigError, DataError
 from auricle.core.seed import rng
+from auricle.metrics.bootstrap import PairedScores, paired_bootstrap_runs
 
 FloatArray = npt.NDArray[np.float64]
 REPLICATES = 4000
@@ -198,6 +199,132 @@ def brown_forsythe(*samples: npt.ArrayLike) -> tuple[float, float]:
         raise DataError("Levene's test: the distances from the medians do not vary")
     f = between / within
     return f, float(fdtrc(count - 1, total - count, f))
+
+
+def over_seeds(values: npt.ArrayLike) -> Estimate:
+    """Give the mean of a number over seeds with its t interval.
+
+    Args:
+        values: one value per seed, shape (S,), S at least 2.
+
+    Raises:
+        DataError: as `paired_t`.
+    """
+    given = np.asarray(values, np.float64)
+    return paired_t(given, np.zeros_like(given))
+
+
+def percentile_interval(draws: npt.ArrayLike) -> tuple[float, float]:
+    """Give the 95 % percentile interval of bootstrap draws, without those that have no value.
+
+    Args:
+        draws: replicates, shape (R,); NaN where a replicate has no value.
+
+    Raises:
+        DataError: fewer than half of them have one.
+    """
+    given = np.asarray(draws, np.float64)
+    known = given[np.isfinite(given)]
+    if known.size < _USABLE * given.size:
+        raise DataError("most replicates have no value: there are too few speakers or trials")
+    low, high = np.quantile(known, (0.025, 0.975))
+    return float(low), float(high)
+
+
+def around(value: float, draws: npt.ArrayLike, n: int) -> Estimate:
+    """Give a value with the percentile interval of draws over units, which is widened to hold it.
+
+    Args:
+        value: the estimate.
+        draws: replicates over speakers, files or other units, shape (R,).
+        n: seeds, or values, behind it.
+
+    Raises:
+        DataError: as `percentile_interval`.
+    """
+    low, high = percentile_interval(draws)
+    return Estimate(value, (min(low, value), max(high, value)), n)
+
+
+def over_seeds_and_units(values: npt.ArrayLike, draws: Sequence[npt.ArrayLike]) -> Estimate:
+    """Give the mean over seeds with the hull of two intervals: t over seeds, and the bootstrap over units.
+
+    Args:
+        values: one value per seed, shape (S,).
+        draws: for each seed its replicates over units, S of shape (R,), the same units drawn in each; they are averaged
+            over seeds before the interval is read off.
+
+    Raises:
+        DataError: as `paired_t` and `percentile_interval`.
+    """
+    given = np.asarray(values, np.float64)
+    mean = float(np.mean(given))
+    return hull([over_seeds(given), around(mean, np.mean(np.stack(list(draws)), axis=0), given.size)])
+
+
+def paired_over_seeds_and_units(a: Sequence[Sequence[float]], b: Sequence[Sequence[float]]) -> Estimate:
+    """Give the mean of a - b with the hull of two intervals: paired t over seeds, paired bootstrap over units.
+
+    Args:
+        a: one value per seed and unit (file, speaker), shape (S, U).
+        b: the same seeds and units in the other arm, shape (S, U).
+
+    Raises:
+        DataError: as `paired_t`, or seeds with different units.
+    """
+    if len({len(row) for row in (*a, *b)}) != 1:
+        raise DataError("an interval over seeds and units needs the same units for every seed and arm")
+    by_seed = [[sum(row) / len(row) for row in one] for one in (a, b)]
+    by_unit = [[sum(column) / len(column) for column in zip(*one, strict=True)] for one in (a, b)]
+    return hull([paired_t(*by_seed), paired_bootstrap_mean(*by_unit, seed=0)])
+
+
+def paired_eer(values: tuple[npt.ArrayLike, npt.ArrayLike], runs: Sequence[PairedScores]) -> Estimate:
+    """Give the EER of one detector less that of another, in points, with the hull over seeds and over voices.
+
+    Args:
+        values: EERs in percent of both detectors, each of shape (S,).
+        runs: for each seed the scores of both on the same clips.
+
+    Returns:
+        The mean difference; the widest of the paired t interval over seeds and the paired bootstrap over voices.
+
+    Raises:
+        DataError: as `paired_t` and `auricle.metrics.bootstrap.paired_bootstrap_runs`.
+    """
+    seeds = paired_t(*values)
+    low, high = (100 * end for end in paired_bootstrap_runs(runs, seed=0).ci95)
+    # the bootstrap has no spread of its own to plan with: its half width, from 95 % to power 0.8
+    detectable = (high - low) / 2 * (1.96 + 0.84) / 1.96
+    return hull([seeds, Estimate(seeds.value, (low, high), seeds.n, detectable)])
+
+
+def share_draws(taken: npt.ArrayLike, among: npt.ArrayLike, groups: npt.ArrayLike, *, seed: int, n: int) -> FloatArray:
+    """Give the share of some items among others over resampled groups.
+
+    Args:
+        taken: booleans (N,).
+        among: booleans (N,).
+        groups: what is resampled: the speaker of each item, say, shape (N,).
+        seed: of the draws; the same one draws the same groups.
+        n: replicates.
+
+    Returns:
+        Shares (n,), NaN where a draw has none of `among`.
+
+    Raises:
+        DataError: fewer than two groups.
+    """
+    names, index = np.unique(np.asarray(groups), return_inverse=True)
+    if len(names) < 2:
+        raise DataError(f"a bootstrap over groups needs two or more, got {len(names)}")
+    counts = rng(seed, "shares").multinomial(len(names), np.full(len(names), 1 / len(names)), n)  # (R, G)
+    chosen = np.asarray(among, bool)
+    top = np.bincount(index, np.asarray(taken, bool) & chosen, len(names))
+    bottom = np.bincount(index, chosen, len(names))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        shares: FloatArray = (counts @ top) / (counts @ bottom)
+    return shares
 
 
 def hull(estimates: Sequence[Estimate]) -> Estimate:

@@ -40,23 +40,16 @@ def claims(
 
       auricle claims mambo --budget full --only M4 --folder runs/claims/mambo
     """
-    import importlib
-    import importlib.util
-
     from rich.console import Console
 
     from auricle.claims.runner import run_claims
     from auricle.claims.text import print_entries
-    from auricle.core.errors import ConfigError
     from auricle.systems import system as find
 
-    module = f"auricle.systems.{find(system).name}.claims"
-    if importlib.util.find_spec(module) is None:
-        raise ConfigError(f"'{system}' has no claims in this version")
+    written = find(system).claims
     place = folder or Path("runs") / "claims" / system
     file = (results or (Path("docs/results") if budget == "full" else place / "quick")) / f"{system}.json"
     chosen = [name.strip() for name in only.split(",") if name.strip()] if only else []
-    written = importlib.import_module(module).claims(place / budget / "shared")
     entries, kept = run_claims(written, budget, place, file, chosen)
     print_entries(system, entries, Console())
     typer.echo(f"results: {file}", err=True)

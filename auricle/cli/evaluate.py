@@ -48,10 +48,10 @@ def evaluate(
     if scores is not None and (manifest is not None or run is not None):
         raise ConfigError("--scores and --key need no run: give either them, or --run with or without --manifest")
     if scores is not None and key is not None:
-        print_table(find(system).evaluate_scores(scores, key), Console())
+        print_table(pipeline.evaluate_scores(find(system), scores, key), Console())
         return
     cfg, folder = pipeline.open_existing(system, run or Path("runs") / system)
     if manifest is not None:
-        print_table(find(system).evaluate_manifest(cfg, folder, manifest), Console())
+        print_table(pipeline.evaluate_manifest(find(system), cfg, folder, manifest), Console())
     else:
         print_table(pipeline.evaluate(find(system), cfg, folder), Console())

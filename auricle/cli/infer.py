@@ -1,8 +1,9 @@
-"""`auricle infer`: an answer for each file."""
+"""`auricle infer`: an answer for each request."""
 
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -13,8 +14,27 @@ from auricle.cli import options
 
 def infer(
     system: options.System,
-    inputs: Annotated[list[Path], typer.Argument(help="Audio files, or folders of them.")],
+    inputs: Annotated[
+        list[str] | None,
+        typer.Argument(help="Files, or folders of them; - reads paths or JSON lines from standard input."),
+    ] = None,
     run: options.Run = None,
+    text: Annotated[
+        str | None, typer.Option(help="A text for every input, or alone a request of its own.", show_default=False)
+    ] = None,
+    values: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="A further value of every request; see `auricle show`.",
+            show_default=False,
+        ),
+    ] = None,
+    requests: Annotated[
+        Path | None,
+        typer.Option(help="File of requests: JSON lines, or a CSV with those column names.", show_default=False),
+    ] = None,
     engine: Annotated[str, typer.Option(help="local, or ray for many processes or machines.")] = "local",
     workers: Annotated[
         int | None,
@@ -24,46 +44,49 @@ def infer(
         Path | None,
         typer.Option(help="Write the lines here; after a kill the same command goes on.", show_default=False),
     ] = None,
+    out_dir: Annotated[
+        Path | None,
+        typer.Option(help="Folder for sounds or pictures, of a system that gives some; one file a request."),
+    ] = None,
     cache: Annotated[
         Path | None, typer.Option(help="Folder of earlier answers, found by content.", show_default=False)
     ] = None,
-    plots: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder for pictures, of a system that draws some; plots/ in the run folder if not given.",
-            show_default=False,
-        ),
-    ] = None,
 ) -> None:
-    """Answer for audio files: one JSON line each on standard output, in the order given.
+    """Answer requests: one JSON line each on standard output, in the order given.
 
-    A file that is not usable audio gets a line with its error, and the exit status is 1. Without --run, and where
+    A request that cannot be answered gets a line with its error, and the exit status is 1. Without --run, and where
     nothing was trained in runs/SYSTEM, the small model that comes with Auricle answers, and says so.
 
     Examples:
 
       auricle infer mambo call.wav
 
-      auricle infer mambo --run runs/mambo call.wav
-
       auricle infer mambo --run runs/mambo recordings/ > answers.jsonl
 
       auricle infer mambo recordings/ --out answers.jsonl --engine ray --workers 8
 
-      auricle infer ft_grpo any.wav --plots pictures/
-    """
-    from auricle.systems.answers import answers, write_answers
-    from auricle.systems.pipeline import open_existing
+      auricle infer mambo --requests calls.csv
 
+      find . -name '*.wav' | auricle infer mambo -
+
+      auricle infer ft_grpo any.wav --out-dir pictures/
+    """
+    from auricle.core.request import assigned
+    from auricle.systems import system as find
+    from auricle.systems.answer_file import write_answers
+    from auricle.systems.inference import answers
+    from auricle.systems.requests import asked
+
+    spec = find(system).spec
+    wanted = asked(spec, inputs or [], requests, text, assigned(values or [], spec), sys.stdin)
     folder = _folder(system, run)
-    open_existing(system, folder)
     failed = 0
     if out is not None:
-        done = write_answers(folder, inputs, out, engine=engine, workers=workers, cache=cache, plots=plots)
+        done = write_answers(folder, wanted, out, engine=engine, workers=workers, cache=cache, out_dir=out_dir)
         typer.echo(f"{out}: {done.rows} lines, {done.before} of them from before", err=True)
         failed = done.errors
     else:
-        for row in answers(folder, inputs, engine=engine, workers=workers, cache=cache, plots=plots):
+        for row in answers(folder, wanted, engine=engine, workers=workers, cache=cache, out_dir=out_dir):
             failed += "error" in row
             typer.echo(json.dumps(row, ensure_ascii=False))
     if failed:
@@ -73,13 +96,17 @@ def infer(
 
 def _folder(system: str, run: Path | None) -> Path:
     """Find the run that answers, and tell on standard error what nobody named: the packaged model, or seed 0."""
+    from auricle.core.errors import ConfigError
+    from auricle.core.run import RunFolder, seed_zero
     from auricle.systems import system as find
 
     folder = run or Path("runs") / system
     if run is None and not folder.exists():
-        folder = find(system).pretrained()
         typer.echo(f"nothing is trained in runs/{system}: the small model that comes with Auricle answers", err=True)
-    elif not (folder / "config.json").exists() and (folder / "seed-0" / "config.json").exists():
-        folder = folder / "seed-0"
-        typer.echo(f"{folder.parent} holds several seeds: seed 0 answers", err=True)
-    return folder
+        return find(system).pretrained()
+    if seed_zero(folder) != folder:
+        typer.echo(f"{folder} holds several seeds: seed 0 answers", err=True)
+    saved = RunFolder(seed_zero(folder)).saved_config()["system"]
+    if saved != system:
+        raise ConfigError(f"{folder} is a run of '{saved}', not of '{system}'")
+    return seed_zero(folder)

@@ -26,7 +26,7 @@ def list_systems() -> None:
 
 
 def show(system: options.System) -> None:
-    """Print the card of a system: what it does, its data, results and limits.
+    """Print what a system takes and gives, and its card: what it does, its data, results and limits.
 
     Example:
 
@@ -36,10 +36,17 @@ def show(system: options.System) -> None:
 
     from auricle.core.errors import ConfigError
     from auricle.core.names import paper
+    from auricle.core.request import takes_text
+    from auricle.systems import system as find
 
     if not paper(system).works:
         raise ConfigError(f"'{system}' is planned and has no card yet")
-    card = importlib.resources.files("auricle.systems") / system / "README.md"
+    spec = find(system).spec
+    typer.echo(f"takes: {takes_text(spec)}")
+    for more in spec.more:
+        typer.echo(f"       --set {more.key}={more.kind.__name__.upper()}  {more.help}")
+    typer.echo(f"gives: {', '.join(spec.gives)}\n")
+    card = importlib.resources.files(f"auricle.systems.{system}") / "README.md"
     typer.echo(card.read_text(encoding="utf-8"))
 
 

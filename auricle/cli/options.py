@@ -18,7 +18,8 @@ Run = Annotated[Path | None, typer.Option("--run", help="Run folder; runs/SYSTEM
 Preset = Annotated[
     str | None,
     typer.Option(
-        help="smoke (seconds), laptop (minutes, the default) or paper (published values).", show_default=False
+        help="smoke (seconds), laptop (minutes, the default), small (pretrained parts) or paper (published values).",
+        show_default=False,
     ),
 ]
 Data = Annotated[

@@ -6,18 +6,30 @@ import difflib
 import json
 import types
 import typing
-from collections.abc import Sequence
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from auricle.core.errors import ConfigError
 
 
 class Config(BaseModel):
-    """A frozen group of settings; unknown keys are refused."""
+    """A frozen group of settings; unknown keys are refused.
+
+    A class whose settings were renamed names them in `renamed`, old name -> new: a config that an older version wrote
+    is then read as today's.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    renamed: ClassVar[Mapping[str, str]] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_new_names(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or not cls.renamed.keys() & values.keys():
+            return values
+        return {cls.renamed.get(key, key): value for key, value in values.items()}
 
 
 C = TypeVar("C", bound=Config)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Literal
 
 from auricle.core.errors import ConfigError
 
 Verb = Literal["prepare", "train", "evaluate", "infer"]
-PRESETS = ("smoke", "laptop", "paper")
+Field = Literal["audio", "text", "image", "video"]
+Gives = Literal["json", "audio", "image", "video"]
+PRESETS = ("smoke", "laptop", "small", "paper")
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,38 @@ class Paper:
 
 
 @dataclass(frozen=True)
+class Take:
+    """A field of a request that a system takes.
+
+    Attributes:
+        field: which one.
+        needed: whether a request without it is refused.
+        channels: of audio, the loudest channel or all of them.
+    """
+
+    field: Field
+    needed: bool = True
+    channels: Literal["mono", "all"] = "mono"
+
+
+@dataclass(frozen=True)
+class More:
+    """A further value that a request may carry, under a key of its own.
+
+    Attributes:
+        key: its name.
+        kind: its type: str, int, float, bool, list or dict.
+        help: what it is for, in a few words.
+        needed: whether a request without it is refused.
+    """
+
+    key: str
+    kind: type
+    help: str
+    needed: bool = False
+
+
+@dataclass(frozen=True)
 class Spec:
     """What a system declares about itself.
 
@@ -41,6 +77,11 @@ class Spec:
         verbs: which of the four verbs it has.
         headline: name of the metric that stands for it.
         task: "detection" and so on; names the kind of answer that `infer` gives.
+        takes: the fields of a request that it takes.
+        gives: what comes back: a line of JSON, and files where ``--out-dir`` says.
+        more: further values of a request.
+        titles: how pages write the names of its metrics and baselines, where the names do not say it themselves.
+        items: what its test set is made of, in the plural, as pages count it.
     """
 
     name: str
@@ -48,6 +89,11 @@ class Spec:
     verbs: tuple[Verb, ...]
     headline: str
     task: str
+    takes: tuple[Take, ...] = (Take("audio"),)
+    gives: tuple[Gives, ...] = ("json",)
+    more: tuple[More, ...] = ()
+    titles: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    items: str = "clips"
 
 
 PAPERS: tuple[Paper, ...] = (

@@ -78,7 +78,7 @@ class Report(BaseModel):
 
     Attributes:
         system: the system's name.
-        preset: ``smoke``, ``laptop`` or ``paper``.
+        preset: ``smoke``, ``laptop``, ``small`` or ``paper``; ``scores`` where no model of ours was measured.
         data: name of the corpus or manifest.
         toy: True when the result only shows that the machinery works.
         seeds: the seeds of the run or runs.
@@ -115,6 +115,16 @@ class Report(BaseModel):
                     f"that names {row.name!r} says why"
                 )
         return self
+
+    @property
+    def lead(self) -> list[str]:
+        """What came out, in plain sentences; in the file it stands under ``extra.verdict``."""
+        return list(self.extra.get("verdict", ()))
+
+    @property
+    def details(self) -> list[str]:
+        """Groups that the terminal leaves to the page; in the file they stand under ``extra.details``."""
+        return list(self.extra.get("details", ()))
 
     def save(self, path: str | Path) -> None:
         """Write the report as JSON, atomically.
@@ -204,6 +214,10 @@ def pool(reports: Iterable[Report]) -> Report:
     if pooled:
         warnings.append(SEED_INTERVAL_NOTE)
     first = reports[0]
+    details = list(dict.fromkeys(group for report in reports for group in report.details))
+    extra: dict[str, Any] = {"pooled_reports": len(reports)}
+    extra |= {"ci95": SEED_INTERVAL_NOTE} if pooled else {}
+    extra |= {"details": details} if details else {}
     return Report(
         system=first.system,
         preset=first.preset,
@@ -214,7 +228,7 @@ def pool(reports: Iterable[Report]) -> Report:
         metrics=rows,
         warnings=list(dict.fromkeys(warnings)),
         leak=any(report.leak for report in reports),
-        extra={"pooled_reports": len(reports)} | ({"ci95": SEED_INTERVAL_NOTE} if pooled else {}),
+        extra=extra,
     )
 
 

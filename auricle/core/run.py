@@ -13,14 +13,15 @@ import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic
 
-from auricle.core.config import Config
+from auricle.core.config import C, Config, parse
 from auricle.core.errors import CheckpointError, ConfigError, DataError
 from auricle.core.files import read_json, write_json
 
 # The packages whose version can change a number.
 TRACED = ("auricle", "torch", "numpy", "scipy", "soundfile", "soxr", "lhotse", "accelerate", "scikit-learn")
+FINAL = "final"  # the checkpoint that answers
 OURS = ("config.json", "environment.json", "stages.json", "metrics.jsonl", "report.json", "report.html")
 
 
@@ -86,6 +87,52 @@ class RunFolder:
         return dict(read_json(file).get(stage, {})) if file.is_file() else {}
 
 
+@dataclass(frozen=True)
+class Trained(Generic[C]):
+    """A trained run, opened.
+
+    Attributes:
+        run: its folder.
+        cfg: its config.
+        preset: its preset.
+        final: the folder of the checkpoint that answers.
+    """
+
+    run: RunFolder
+    cfg: C
+    preset: str
+    final: Path
+
+
+def seed_zero(folder: str | Path) -> Path:
+    """Give the run that answers: the folder itself or, where it holds the runs of several seeds, seed 0's."""
+    path = Path(folder)
+    several = not (path / "config.json").exists() and (path / "seed-0" / "config.json").exists()
+    return path / "seed-0" if several else path
+
+
+def open_trained(folder: str | Path, system: str, config: type[C]) -> Trained[C]:
+    """Open a trained run of a system.
+
+    Args:
+        folder: a run folder; of a run with several seeds, seed 0 is taken.
+        system: whose run it must be.
+        config: class of its config; settings that an older version did not have take their defaults.
+
+    Raises:
+        CheckpointError: not a run folder, another system's run, or one that is not trained.
+        ConfigError: a config that this version cannot read.
+    """
+    run = RunFolder(seed_zero(folder))
+    saved = run.saved_config()
+    if saved["system"] != system:
+        raise CheckpointError(f"{folder} is a run of '{saved['system']}', not of '{system}'")
+    final = run.checkpoints / FINAL
+    if not final.is_dir():
+        raise CheckpointError(f"{folder} is not trained yet; train it with: auricle train {system} --run {folder}")
+    return Trained(run, parse(config, saved["config"]), str(saved["preset"]), final)
+
+
 def is_main_process() -> bool:
     """Say whether this is the one process of a launch (torchrun, accelerate) that writes what all share."""
     return os.environ.get("RANK", "0") == "0"
@@ -105,7 +152,8 @@ def open_run(path: str | Path, system: str, preset: str, config: Config, *, over
     if run.path.exists() and not run.path.is_dir():
         raise ConfigError(f"--run {run.path} is a file; give the name of a folder")
     if (run.path / "config.json").exists():
-        saved = run.saved_config()
+        saved = {**run.saved_config()}
+        saved["config"] = filled(saved["config"], type(config))
         if all(saved[key] == wanted[key] for key in wanted):
             return run
         if not overwrite:
@@ -119,6 +167,22 @@ def open_run(path: str | Path, system: str, preset: str, config: Config, *, over
     write_json(run.path / "config.json", {**wanted, "version": importlib.metadata.version("auricle")})
     write_json(run.path / "environment.json", environment())
     return run
+
+
+def filled(saved: Any, config: type[Config]) -> Any:
+    """Bring a config that an older version wrote to today's keys: new ones take their defaults, renamed ones move.
+
+    Args:
+        saved: plain values.
+        config: the class that they are of.
+
+    Returns:
+        Plain values as this version would write them; the given ones where it cannot read them.
+    """
+    try:
+        return parse(config, saved).model_dump(mode="json")
+    except ConfigError:
+        return saved
 
 
 def clear(run: RunFolder) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from auricle.core.files import write_text
@@ -17,7 +19,8 @@ from auricle.report.style import CSS
 
 # a page is one file that can be mailed
 MAX_BYTES = 5_000_000
-_ACRONYMS = {
+# how a metric or a baseline is written where its own name does not say it; a system adds its own by `Spec.titles`
+_TITLES = {
     "eer": "EER",
     "auc": "AUC",
     "min_dcf": "minDCF",
@@ -25,16 +28,11 @@ _ACRONYMS = {
     "cllr": "Cllr",
     "min_cllr": "minCllr",
     "leak_eer": "leak EER",
-    "detector_eer": "detector EER",
-    "logo_eer": "EER with one generator left out",
-    "zero_effort_far": "zero-effort FAR",
-    "tandem_zero_effort_far": "tandem zero-effort FAR",
-    "a_dcf": "a-DCF",
-    "min_a_dcf": "min a-DCF",
-    "tandem_a_dcf": "tandem a-DCF",
-    "min_tdcf": "min t-DCF",
+    "lfcc_gmm": "LFCC+GMM",
+    "metadata": "metadata only",
+    "constant": "constant answer",
+    "chance": "chance",
 }
-_BASELINES = {"lfcc_gmm": "LFCC+GMM", "metadata": "metadata only", "constant": "constant answer", "chance": "chance"}
 # blocks every address but those inside the page, and every script
 _POLICY = "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'"
 _TOY = (
@@ -60,6 +58,8 @@ def render(
     config: Mapping[str, Any] | None = None,
     lead: Sequence[str] = (),
     figures: Sequence[tuple[str, Sequence[Plot]]] = (),
+    titles: Mapping[str, str] = MappingProxyType({}),
+    items: str = "clips",
 ) -> None:
     """Write a report as one HTML file that needs no network, no script and no other file.
 
@@ -79,15 +79,18 @@ def render(
         config: the resolved config, folded.
         lead: what came out, in plain sentences; stands above the tables.
         figures: further finished plots under headings of their own.
+        titles: how metrics and baselines are written, beside the ones that every page knows.
+        items: what the test set is made of, in the plural.
 
     Raises:
         DataError: scores of a plot are empty or not finite, or training rows hold nothing to draw.
         AudioError: a player's waveform cannot be played.
     """
+    words = _Words({**_TITLES, **titles}, items)
     parts = [_top(report)]
     if lead:
         parts.append(_section("In plain words", f"<ul>{''.join(f'<li>{escape(text)}</li>' for text in lead)}</ul>"))
-    parts += [_headline(report, headline), _leak_checks(report)]
+    parts += [_headline(report, headline, words), _leak_checks(report, words)]
     if report.warnings or notes:
         items = "".join(f"<li>{escape(text)}</li>" for text in (*report.warnings, *notes))
         parts.append(_section("Read with the numbers", f"<ul>{items}</ul>"))
@@ -99,7 +102,7 @@ def render(
         limits = score_range(histograms)
         plots = [score_histogram(histogram, limits) for histogram in histograms]
         parts.append(_section("Scores of each family", _grid(plots)))
-    rest = [_others(report, headline)]
+    rest = [_others(report, headline, words)]
     if training:
         rest.append(_section("Training", _grid(training_curves(training))))
     rest.append(_tail(report, config))
@@ -161,12 +164,15 @@ def _top(report: Report) -> str:
     return "".join(parts) + "\n"
 
 
-def _name(metric: str) -> str:
-    return _ACRONYMS.get(metric, metric.replace("_", " "))
+@dataclass(frozen=True)
+class _Words:
+    """How a page writes names of metrics and baselines, and what it counts."""
 
+    titles: Mapping[str, str]
+    items: str
 
-def _baseline(name: str) -> str:
-    return _BASELINES.get(name, name.replace("_", " "))
+    def of(self, name: str) -> str:
+        return self.titles.get(name, name.replace("_", " "))
 
 
 def _cell(row: MetricRow | None, own: bool = False) -> str:
@@ -181,7 +187,7 @@ def _cell(row: MetricRow | None, own: bool = False) -> str:
     return f"<td{' class=own' if own else ''}>{escape(format_number(row.value, row.unit))}{small}</td>"
 
 
-def _headline(report: Report, headline: str) -> str:
+def _headline(report: Report, headline: str, words: _Words) -> str:
     """Give the headline metric: groups down, the system and its baselines across."""
     rows = [row for row in report.metrics if row.name == headline]
     if not rows:
@@ -195,15 +201,14 @@ def _headline(report: Report, headline: str) -> str:
         count = next(iter(found.values())).n
         cells = _cell(found.get(None), own=True) + "".join(_cell(found.get(name)) for name in baselines)
         lines.append(f'<th scope="row">{label}</th>{cells}<td>{count}</td>')
-    head = ["group", report.system, *map(_baseline, baselines), "clips"]
+    head = ["group", report.system, *map(words.of, baselines), words.items]
     seeds = max(row.n_seeds for row in rows)
     over = f"mean over {seeds} seeds with the 95 % t interval of that mean" if seeds > 1 else "with 95 % intervals"
-    return _section(
-        f"{_name(headline)} by group", _table(f"{_name(headline)}, {over}; baselines beside it", head, lines)
-    )
+    title = words.of(headline)
+    return _section(f"{title} by group", _table(f"{title}, {over}; baselines beside it", head, lines))
 
 
-def _leak_checks(report: Report) -> str:
+def _leak_checks(report: Report, words: _Words) -> str:
     """Give the leak checks: each should be at chance."""
     rows = [row for row in report.metrics if row.name.startswith("leak")]
     if not rows:
@@ -213,15 +218,15 @@ def _leak_checks(report: Report) -> str:
         chance = 50.0 if row.unit == "%" else 0.5
         holds = "no interval" if row.ci95 is None else "yes" if row.ci95[0] <= chance <= row.ci95[1] else "no"
         verdict = f"<td{' class=fail' if holds == 'no' else ''}>{holds}</td>"
-        name = _name(row.name) + (f", {_baseline(row.baseline)}" if row.baseline else "")
+        name = words.of(row.name) + (f", {words.of(row.baseline)}" if row.baseline else "")
         lines.append(f'<th scope="row">{escape(name)}</th><td class="left">{escape(row.group)}</td>')
         lines[-1] += f"{_cell(row)}{verdict}<td>{row.n}</td>"
     caption = "A second detector, real against recoded real: 50 % means that it finds nothing"
-    head = ["check", "group", "EER", "interval holds 50 %", "clips"]
+    head = ["check", "group", "EER", "interval holds 50 %", words.items]
     return _section("Leak checks", _table(caption, head, lines, left=2))
 
 
-def _others(report: Report, headline: str) -> str:
+def _others(report: Report, headline: str, words: _Words) -> str:
     """Give every other row: metrics and groups down, the system and its baselines across."""
     rows = [row for row in report.metrics if row.name != headline and not row.name.startswith("leak")]
     if not rows:
@@ -232,10 +237,10 @@ def _others(report: Report, headline: str) -> str:
         found = {row.baseline: row for row in rows if (row.name, row.group, row.data) == (name, group, data)}
         cells = "".join(_cell(found.get(whose)) for whose in (None, *baselines))
         lines.append(
-            f'<th scope="row">{escape(_name(name))}</th><td class="left">{escape(group)}</td>'
+            f'<th scope="row">{escape(words.of(name))}</th><td class="left">{escape(group)}</td>'
             f"{cells}<td>{next(iter(found.values())).n}</td>"
         )
-    head = ["metric", "group", report.system, *map(_baseline, baselines), "n"]
+    head = ["metric", "group", report.system, *map(words.of, baselines), "n"]
     return _section("Other figures", _table("Other metrics; baselines beside them", head, lines, left=2))
 
 

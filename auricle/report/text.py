@@ -16,7 +16,7 @@ def print_table(report: Report, console: Console) -> None:
     """Print a report as one table, groups down, with its marks and warnings.
 
     The system and its baselines stand side by side where the console is wide enough for all of them, else one below
-    the other. Groups that the report names in ``extra["details"]`` are left to the page, and their number is said.
+    the other. Groups that the report names as details are left to the page, and their number is said.
 
     Args:
         report: what to print.
@@ -28,7 +28,7 @@ def print_table(report: Report, console: Console) -> None:
         title.append("  TOY RESULT", style="bold yellow")
     if report.leak:
         title.append("  LEAK", style="bold white on red")
-    details = set(report.extra.get("details", ()))
+    details = set(report.details)
     rows = table(report)
     shown = [row for row in rows if row["group"] not in details]
     baselines = {row["baseline"] for row in shown if row["baseline"]}

@@ -3,32 +3,40 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable, Iterator, Sequence
+import importlib.util
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, cast
 
+from auricle.core.answers import Answer, Refused
 from auricle.core.config import Config, parse
 from auricle.core.errors import CheckpointError, ConfigError
-from auricle.core.names import PAPERS, Spec, paper
-from auricle.core.report import Report
-from auricle.core.run import RunFolder
+from auricle.core.names import PAPERS, PRESETS, Spec, paper
+from auricle.core.request import Request
+from auricle.core.run import RunFolder, seed_zero
+
+if TYPE_CHECKING:
+    from auricle.claims.claim import Claim
 
 NAMES: tuple[str, ...] = tuple(row.system for row in PAPERS if row.works)
-
-
-class Result(Protocol):
-    """What `infer` gives for one input."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """Give the result as plain JSON values."""
-        ...
+# verb -> the file of a system's folder that it stands in; a system has the verbs that it needs
+HOME = {
+    "prepare": "data",
+    "train": "train",
+    "evaluate": "evaluate",
+    "evaluate_manifest": "evaluate",
+    "evaluate_scores": "evaluate",
+    "pool_runs": "evaluate",
+    "load": "infer",
+    "infer": "infer",
+}
 
 
 @dataclass(frozen=True)
 class System:
-    """A system by name: its verbs, each imported from the file of that name when it is called.
+    """A system by name: its verbs, each imported from its file when it is asked for.
 
     (A function ``train`` in a system's package would be overwritten by its own submodule ``train`` on first import.)
     """
@@ -38,24 +46,59 @@ class System:
     def _file(self, part: str = "") -> ModuleType:
         return importlib.import_module(f"auricle.systems.{self.name}{part}")
 
+    def _has_file(self, part: str) -> bool:
+        return importlib.util.find_spec(f"auricle.systems.{self.name}.{part}") is not None
+
     @property
     def spec(self) -> Spec:
         """What the system declares about itself."""
         return cast(Spec, self._file().SPEC)
 
+    def has(self, name: str) -> bool:
+        """Say whether the system has a verb of `HOME`."""
+        return self._has_file(HOME[name]) and hasattr(self._file(f".{HOME[name]}"), name)
+
+    def verb(self, name: str) -> Callable[..., Any]:
+        """Give one of the system's verbs.
+
+        Args:
+            name: a key of `HOME`: ``prepare(cfg, run) -> counts``, ``train(cfg, run) -> folder``,
+                ``evaluate(cfg, run) -> Evaluation``, ``evaluate_manifest(cfg, run, path) -> Evaluation``,
+                ``evaluate_scores(scores, key) -> Evaluation``, ``pool_runs(folders) -> Report``,
+                ``load(folder) -> model``, ``infer(model, requests) -> answers``.
+
+        Raises:
+            ConfigError: the system has no such verb; the message lists those that it has.
+        """
+        if not self.has(name):
+            raise ConfigError(f"'{self.name}' has no {name}; it has {', '.join(filter(self.has, HOME))}")
+        return cast(Callable[..., Any], getattr(self._file(f".{HOME[name]}"), name))
+
+    @property
+    def claims(self) -> tuple[Claim, ...]:
+        """The claims of its paper as experiments.
+
+        Raises:
+            ConfigError: it has none in this version.
+        """
+        if not self._has_file("claims"):
+            raise ConfigError(f"'{self.name}' has no claims in this version")
+        return cast("tuple[Claim, ...]", self._file(".claims").CLAIMS)
+
     def config(self, preset: str) -> Config:
         """Give a preset's config.
 
         Raises:
-            ConfigError: no such preset.
+            ConfigError: no such preset, or one that this system does not have.
         """
         presets = self._file(".config").PRESETS
         if preset not in presets:
-            raise ConfigError(f"there is no preset '{preset}'; presets: {', '.join(presets)}")
+            known = f"'{self.name}' has no preset '{preset}'" if preset in PRESETS else f"there is no preset '{preset}'"
+            raise ConfigError(f"{known}; presets: {', '.join(presets)}")
         return cast(Config, presets[preset]())
 
     def parse_config(self, values: Any) -> Config:
-        """Validate a saved config."""
+        """Validate a saved config; settings that an older version did not have take their defaults."""
         return parse(type(self.config("laptop")), values)
 
     def pretrained(self) -> Path:
@@ -71,37 +114,16 @@ class System:
             )
         return folder
 
-    def prepare(self, cfg: Config, run: RunFolder) -> dict[str, Any]:
-        """Build or read the data; give counts."""
-        return cast(dict[str, Any], self._file(".data").prepare(cfg, run))
+    def infer(self, model: Any, inputs: Iterable[str | Path | Request]) -> Iterator[Answer | Refused]:
+        """Answer for requests, files and folders, in order; what cannot be answered gives `Refused`.
 
-    def train(self, cfg: Config, run: RunFolder) -> Path:
-        """Train; give the folder of the final checkpoint."""
-        return cast(Path, self._file(".train").train(cfg, run))
+        Args:
+            model: from `load`.
+            inputs: requests; paths stand for requests, a folder for one request a file in it.
+        """
+        from auricle.systems.inference import requested
 
-    def evaluate(self, cfg: Config, run: RunFolder) -> Report:
-        """Measure on the test split; write scores and reports."""
-        return cast(Report, self._file(".evaluate").evaluate(cfg, run))
-
-    def evaluate_manifest(self, cfg: Config, run: RunFolder, path: str | Path) -> Report:
-        """Measure a trained run on a labelled manifest."""
-        return cast(Report, self._file(".evaluate").evaluate_manifest(cfg, run, path))
-
-    def evaluate_scores(self, score_file: str | Path, key_file: str | Path) -> Report:
-        """Measure any model of this task by its score file."""
-        return cast(Report, self._file(".evaluate").evaluate_scores(score_file, key_file))
-
-    def pool_runs(self, folders: Sequence[Path]) -> Report:
-        """Pool the reports of finished runs over seeds and splits."""
-        return cast(Report, self._file(".evaluate").pool_runs(folders))
-
-    def load(self, folder: str | Path) -> Any:
-        """Load a trained run from its folder alone."""
-        return self._file(".infer").load(folder)
-
-    def infer(self, model: Any, inputs: Iterable[str | Path]) -> Iterator[Result]:
-        """Answer for each input, in order."""
-        return cast(Iterator[Result], self._file(".infer").infer(model, inputs))
+        return requested(self, model, inputs)
 
 
 def system(name: str) -> System:
@@ -113,3 +135,13 @@ def system(name: str) -> System:
     if not paper(name).works:
         raise ConfigError(f"'{name}' is planned and not in this version; what works today: {', '.join(NAMES)}")
     return System(name)
+
+
+def load(folder: str | Path) -> Any:
+    """Load a trained run from its folder, whatever the system; see `auricle.load`.
+
+    Raises:
+        CheckpointError: not a run folder, or a damaged or untrained one.
+    """
+    path = seed_zero(folder)
+    return system(str(RunFolder(path).saved_config()["system"])).verb("load")(path)

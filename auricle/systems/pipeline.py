@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from auricle.core.config import Config, override
 from auricle.core.errors import ConfigError
-from auricle.core.names import PRESETS
-from auricle.core.report import Report
+from auricle.core.report import Report, pool
 from auricle.core.run import RunFolder, open_run
+from auricle.report.evaluation import publish, report_of
 from auricle.systems import System, system
 
 
@@ -21,8 +21,6 @@ def resolve(name: str, preset: str, data: str | None = None, settings: Sequence[
     Raises:
         ConfigError: unknown system, preset or setting.
     """
-    if preset not in PRESETS:
-        raise ConfigError(f"there is no preset '{preset}'; presets: {', '.join(PRESETS)}")
     chosen = [f"data.source={data}"] if data else []
     return override(system(name).config(preset), [*chosen, *settings])
 
@@ -95,7 +93,7 @@ def run_all(
     for seed, seed_folder in enumerate(folders):
         cfg = resolve(name, preset, data, [*settings, f"seed={seed}"])
         _one(module, cfg, open_run(seed_folder, name, preset, cfg, overwrite=overwrite))
-    pooled = module.pool_runs(folders)
+    pooled = pool_folders(folders)
     pooled.save(path / "report.json")
     return pooled
 
@@ -110,7 +108,10 @@ def pool_folders(folders: Sequence[Path]) -> Report:
     names = {str(RunFolder(folder).saved_config()["system"]) for folder in folders}
     if len(names) != 1:
         raise ConfigError(f"runs of different systems cannot be pooled: {', '.join(sorted(names))}")
-    return system(names.pop()).pool_runs(folders)
+    module = system(names.pop())
+    if module.has("pool_runs"):
+        return cast(Report, module.verb("pool_runs")(folders))
+    return pool([Report.load(folder / "report.json") for folder in folders])
 
 
 def _one(module: System, cfg: Any, run: RunFolder) -> Report:
@@ -127,7 +128,7 @@ def _one(module: System, cfg: Any, run: RunFolder) -> Report:
 def prepare(module: System, cfg: Any, run: RunFolder) -> dict[str, Any]:
     """Build the data and mark the stage complete, with its counts and seconds."""
     started = time.monotonic()
-    facts = module.prepare(cfg, run)
+    facts: dict[str, Any] = module.verb("prepare")(cfg, run)
     run.mark("prepare", **facts, seconds=round(time.monotonic() - started, 1))
     return facts
 
@@ -141,7 +142,7 @@ def train(module: System, cfg: Any, run: RunFolder) -> Path:
     if "prepare" in module.spec.verbs and not run.done("prepare"):
         raise ConfigError(f"{run.path} has no prepared data; first: auricle prepare {module.name} --run {run.path}")
     started = time.monotonic()
-    best = module.train(cfg, run)
+    best: Path = module.verb("train")(cfg, run)
     run.mark("train", seconds=round(time.monotonic() - started, 1))
     return best
 
@@ -155,6 +156,27 @@ def evaluate(module: System, cfg: Any, run: RunFolder) -> Report:
     if "train" in module.spec.verbs and not run.done("train"):
         raise ConfigError(f"{run.path} is not trained; first: auricle train {module.name} --run {run.path}")
     started = time.monotonic()
-    report = module.evaluate(cfg, run)
+    found = module.verb("evaluate")(cfg, run)
+    report = publish(found, run, cfg, module.spec, str(run.saved_config()["preset"]), seed=cfg.seed)
     run.mark("evaluate", seconds=round(time.monotonic() - started, 1))
     return report
+
+
+def evaluate_manifest(module: System, cfg: Any, run: RunFolder, path: Path) -> Report:
+    """Measure a trained run on data of the user's; write ``report-NAME.json`` and its scores.
+
+    Raises:
+        ConfigError: the system cannot.
+    """
+    found = module.verb("evaluate_manifest")(cfg, run, path)
+    preset = str(run.saved_config()["preset"])
+    return publish(found, run, cfg, module.spec, preset, seed=cfg.seed, name=f"report-{found.data}")
+
+
+def evaluate_scores(module: System, score_file: Path, key_file: Path) -> Report:
+    """Measure any model of a system's task by its score file; nothing is written.
+
+    Raises:
+        ConfigError: the system cannot.
+    """
+    return report_of(module.verb("evaluate_scores")(score_file, key_file), module.name, "scores")

@@ -1,10 +1,57 @@
-"""The answer of a detection system for one input: what every system that tells real from fake gives from `infer`."""
+"""What `infer` gives for one request: an answer, or a refusal that says why there is none."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
+
+
+class Answer(Protocol):
+    """What every answer of `infer` can do."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give the answer as plain JSON values, ``input`` first."""
+        ...
+
+
+@dataclass(frozen=True)
+class Output:
+    """A file that an answer can write: a sound, a picture.
+
+    Attributes:
+        suffix: of the file's name, such as ``.wav``.
+        write: writes it, whole or not at all.
+    """
+
+    suffix: str
+    write: Callable[[Path], object]
+
+
+class Writes(Answer, Protocol):
+    """An answer that has more to give than JSON."""
+
+    def outputs(self) -> Mapping[str, Output]:
+        """Name the files it can write; each name becomes a key of its line, with the file's path."""
+        ...
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A request that cannot be answered.
+
+    Attributes:
+        input: what stands for the request, such as the path of its audio.
+        error: why there is no answer, in one sentence.
+    """
+
+    input: str
+    error: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give ``input`` and ``error``."""
+        return {"input": self.input, "error": self.error}
 
 
 @dataclass(frozen=True)
@@ -22,7 +69,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class Detection:
-    """The answer for one input: either `error`, or everything else.
+    """The answer of a system that tells real from fake.
 
     Attributes:
         input: the path as given or found.
@@ -33,23 +80,19 @@ class Detection:
         duration_s: length in seconds.
         segments: scores over time.
         warnings: what to know before using the answer.
-        error: why there is no answer.
     """
 
     input: str
-    score: float = 0.0
-    p_bonafide: float = 0.5
-    label: str = "undecided"
-    threshold: float = 0.0
-    duration_s: float = 0.0
+    score: float
+    p_bonafide: float
+    label: str
+    threshold: float
+    duration_s: float
     segments: Sequence[Segment] = ()
     warnings: tuple[str, ...] = ()
-    error: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Give the result as plain JSON values; a refused input has only ``input`` and ``error``."""
-        if self.error is not None:
-            return {"input": self.input, "error": self.error}
+        """Give the answer as plain JSON values."""
         return {
             "input": self.input,
             "score": round(self.score, 6),

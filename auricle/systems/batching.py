@@ -1,4 +1,4 @@
-"""Work done ahead of its turn: files decoded in threads, batches scored side by side, results in order."""
+"""Answers in batches: audio decoded ahead in threads, batches scored side by side, results in order."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
-from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 import torch
 
 from auricle.audio.check import Float
-from auricle.audio.files import find_audio, probe, read
+from auricle.audio.files import probe, read
 from auricle.core.errors import AudioError, AuricleError
+from auricle.core.request import Request
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -77,65 +77,60 @@ def torch_pool(threads: int) -> Iterator[ThreadPoolExecutor]:
 
 @dataclass(frozen=True)
 class Decoded:
-    """A file on its way: decoded, or refused with a reason.
+    """A request whose audio was decoded, or refused with a reason.
 
     Attributes:
-        path: as given or found.
-        wave: (T,), empty where refused.
+        request: the request.
+        wave: (T,), or (C, T) where all channels were asked for; empty where refused.
         rate_hz: its rate; 0 where refused.
         duration_s: of the whole file, of which `wave` may be the beginning.
         warnings: of the audio.
         error: why it is refused.
     """
 
-    path: str
+    request: Request
     wave: Float
     rate_hz: int = 0
     duration_s: float = 0.0
     warnings: tuple[str, ...] = ()
     error: str | None = None
 
+    @property
+    def input(self) -> str:
+        """What stands for the request in its answer."""
+        return self.request.input
 
-def decoded(path: Path | Decoded, longest_s: float | None = None) -> Decoded:
-    """Judge and decode one file at its own rate; what was refused before stays so.
+
+def decoded(request: Request, longest_s: float | None = None, channels: Literal["mono", "all"] = "mono") -> Decoded:
+    """Judge and decode the audio of a request at its own rate.
 
     Args:
-        path: a file, or what was found to be none.
+        request: has audio.
         longest_s: of a longer file only this much is read, from its beginning.
+        channels: the loudest one, or all of them.
     """
-    if isinstance(path, Decoded):
-        return path
     try:
-        audio = read(path, duration_s=longest_s)
+        if request.audio is None:
+            raise AudioError("the request has no audio")
+        audio = read(request.audio, duration_s=longest_s)
         duration_s = audio.duration_s
         if longest_s is not None and duration_s >= longest_s:
-            duration_s = max(duration_s, probe(path).duration_s)
-        return Decoded(str(path), audio.mono(), audio.rate_hz, duration_s, audio.warnings)
+            duration_s = max(duration_s, probe(request.audio).duration_s)
+        wave = audio.mono() if channels == "mono" else audio.wave
+        return Decoded(request, wave, audio.rate_hz, duration_s, audio.warnings)
     except AudioError as error:
-        return _refused(path, error)
-
-
-def found(inputs: Iterable[str | Path]) -> Iterator[Path | Decoded]:
-    """Give files, and the files in folders, in order; an input without audio gives its refusal.
-
-    Args:
-        inputs: files, or folders whose audio files are taken in sorted order.
-    """
-    for given in inputs:
-        try:
-            yield from find_audio([given])
-        except AudioError as error:
-            yield _refused(given, error)
+        return Decoded(request, np.zeros(0, np.float32), error=str(error))
 
 
 def score_files(
     score: Callable[[Sequence[Decoded]], Sequence[Out]],
-    inputs: Iterable[str | Path],
+    requests: Iterable[Request],
     batch: int = 32,
     threads: int | None = None,
     longest_s: float | None = None,
+    channels: Literal["mono", "all"] = "mono",
 ) -> Iterator[tuple[Decoded, Out | None]]:
-    """Score files: each thread reads a batch of them and scores it, several threads side by side.
+    """Score the audio of requests: each thread reads a batch of files and scores it, several threads side by side.
 
     Reading in the scorer's own thread costs less than threads of their own for it: those would wait for Python's lock
     ten thousand times where a folder of 200 clips is scored.
@@ -143,13 +138,14 @@ def score_files(
     Args:
         score: gives one result a clip; it is called in several threads at once. What it refuses (`AuricleError`) is
             tried clip by clip, and the clip that it refuses alone is refused.
-        inputs: files, or folders whose audio files are taken in sorted order.
+        requests: questions that have audio.
         batch: clips handed over at once.
         threads: batches at once; torch's own number of threads by default.
         longest_s: of a longer file only this much is read, from its beginning.
+        channels: the loudest one, or all of them.
 
     Yields:
-        Every file in order with its result; None beside a file that was refused.
+        Every request in order with its result; None beside one that was refused.
     """
 
     def scored(clips: list[Decoded]) -> list[tuple[Decoded, Out | None]]:
@@ -164,14 +160,12 @@ def score_files(
 
     threads = threads or torch.get_num_threads()
     with torch_pool(threads) as pool:
-        parts = iter(partial(_batch, iter(found(inputs)), batch), [])
-        for part in map_ahead(pool, lambda files: scored([decoded(file, longest_s) for file in files]), parts, threads):
+        parts = iter(partial(_batch, iter(requests), batch), [])
+        for part in map_ahead(
+            pool, lambda asked: scored([decoded(one, longest_s, channels) for one in asked]), parts, threads
+        ):
             yield from part
 
 
-def _batch(files: Iterator[Path | Decoded], size: int) -> list[Path | Decoded]:
-    return list(islice(files, size))
-
-
-def _refused(path: str | Path, error: AudioError) -> Decoded:
-    return Decoded(str(path), np.zeros(0, np.float32), error=str(error))
+def _batch(requests: Iterator[Request], size: int) -> list[Request]:
+    return list(islice(requests, size))

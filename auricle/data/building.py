@@ -1,0 +1,86 @@
+"""Clips built on every core: the workers, where their audio goes, and what every clip says of where it came from."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from auricle.core.files import digest
+from auricle.core.run import RunFolder
+from auricle.data import fields
+
+if TYPE_CHECKING:
+    from auricle.data.embedded import Clip
+
+T = TypeVar("T")
+R = TypeVar("R")
+CHUNK = 4  # tasks that a worker takes at once
+
+
+def build_all(make: Callable[[T], R], tasks: Sequence[T], workers: int, label: str = "building clips") -> Iterator[R]:
+    """Do tasks on every core, in order, with a bar on standard error where that is a terminal.
+
+    A worker is a fresh process that keeps its libraries to one thread.
+
+    Args:
+        make: does one task; it and the tasks must be picklable.
+        tasks: what is to be done.
+        workers: processes; 0 is one a core, 1 works in this process.
+        label: of the bar.
+
+    Yields:
+        One result a task.
+    """
+    from rich.console import Console
+    from rich.progress import track
+
+    count = min(workers or os.cpu_count() or 1, len(tasks))
+    console = Console(stderr=True)
+    show = partial(track, description=label, total=len(tasks), console=console, disable=not console.is_terminal)
+    if count <= 1:
+        yield from show(map(make, tasks))
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(count, mp_context=context, initializer=_one_thread) as pool:
+        yield from show(pool.map(make, tasks, chunksize=CHUNK))
+
+
+def _one_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+
+
+def audio_folder(run: RunFolder, settings: Mapping[str, Any]) -> Path:
+    """Name a run's prepared audio by what decides its content: seeds share it, other settings never mix with it.
+
+    Args:
+        run: the run.
+        settings: plain JSON values that decide the audio; ``workers`` among them decides nothing and is left out.
+    """
+    return run.cache / f"audio-{digest({key: value for key, value in settings.items() if key != 'workers'})}"
+
+
+def provenance(clip: Clip) -> dict[str, Any]:
+    """Give what a clip made of a recording keeps of it: source, coding, licence, author, speaker, language.
+
+    Args:
+        clip: the recording.
+
+    Returns:
+        Custom fields of a cut; what is not known of the recording is left out.
+    """
+    known = {
+        fields.SOURCE: clip.package,
+        fields.CODING: clip.coding,
+        fields.LICENCE: clip.licence,
+        fields.AUTHOR: clip.author,
+        fields.SPEAKER: clip.speaker,
+        fields.LANGUAGE: clip.language,
+    }
+    return {name: value for name, value in known.items() if value not in (None, "")}
