@@ -10,9 +10,9 @@ import pytest
 from auricle.core.errors import ConfigError, DataError
 from auricle.metrics.adcf import a_dcf, min_a_dcf
 from auricle.metrics.audit import AttackTrials, audit
-from auricle.metrics.audit_counts import Speakers, grid, ranks
-from auricle.metrics.audit_exact import exact_eer, least_cost
-from auricle.metrics.audit_verifier import ADCF, DCF, Verifier
+from auricle.metrics.audit.counts import Speakers, grid, ranks
+from auricle.metrics.audit.exact import exact_eer, least_cost
+from auricle.metrics.audit.verifier import ADCF, DCF, Verifier
 from auricle.metrics.calibration import fit_platt
 from auricle.metrics.detection import act_dcf, cllr, eer, min_dcf
 from auricle.metrics.tandem import asv_errors, min_tdcf

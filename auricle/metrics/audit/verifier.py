@@ -8,10 +8,10 @@ from typing import NamedTuple
 import numpy as np
 
 from auricle.core.errors import ConfigError, DataError
-from auricle.metrics.audit_counts import Speakers, accepted, bins_of, grid, resolution
-from auricle.metrics.audit_exact import exact_eer, least_cost
-from auricle.metrics.audit_rows import AuditRow, Cell, Decisions, Rate, cells, rate_row, value_row
-from auricle.metrics.audit_trials import KINDS, AttackTrials, Index, Mask
+from auricle.metrics.audit.counts import Speakers, accepted, bins_of, grid, resolution
+from auricle.metrics.audit.exact import exact_eer, least_cost
+from auricle.metrics.audit.rows import AuditRow, Cell, Decisions, Rate, cells, rate_row, value_row
+from auricle.metrics.audit.trials import KINDS, AttackTrials, Index, Mask
 from auricle.metrics.calibration import fit_platt
 from auricle.metrics.detection import act_dcf, cllr, eer_from_counts, eer_index, min_dcf_from_counts
 from auricle.metrics.tandem import AsvErrors, asv_errors
