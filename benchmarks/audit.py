@@ -18,7 +18,8 @@ from pathlib import Path
 import numpy as np
 from contract import Case, run, seconds
 
-from auricle.metrics.audit import AttackTrials, Column, audit, read_trials, write_trials
+from auricle.data.protocols import read_trials, write_trials
+from auricle.metrics.audit import AttackTrials, Column, audit
 
 FAR = 0.01
 REPLICATES = 1000

@@ -25,7 +25,7 @@ class Adcf(NamedTuple):
     false_alarm_spoof: float
 
 
-class _Weights(NamedTuple):
+class AdcfWeights(NamedTuple):
     """What an error of each kind costs, prior included, and the cost of the better constant answer."""
 
     miss: float
@@ -34,19 +34,64 @@ class _Weights(NamedTuple):
     constant: float
 
 
-def _weights(
-    p_target: float, p_nontarget: float, p_spoof: float, c_miss: float, c_nontarget: float, c_spoof: float
-) -> _Weights:
+def adcf_weights(
+    p_target: float = 0.9,
+    p_nontarget: float = 0.05,
+    p_spoof: float = 0.05,
+    c_miss: float = 1.0,
+    c_fa_nontarget: float = 10.0,
+    c_fa_spoof: float = 20.0,
+) -> AdcfWeights:
+    """Multiply priors and costs; see `min_a_dcf`.
+
+    Args:
+        p_target: prior of targets.
+        p_nontarget: prior of nontargets.
+        p_spoof: prior of spoofs.
+        c_miss: cost of refusing a target.
+        c_fa_nontarget: cost of accepting a nontarget.
+        c_fa_spoof: cost of accepting a spoof.
+
+    Raises:
+        ConfigError: priors that do not add up to 1, costs that are not positive, or only one side to decide between.
+    """
     priors = (p_target, p_nontarget, p_spoof)
     if not all(0 <= p <= 1 for p in priors) or abs(sum(priors) - 1) > 1e-9:
         raise ConfigError(f"the priors of targets, nontargets and spoofs must add up to 1; got {priors}")
-    costs = (c_miss, c_nontarget, c_spoof)
+    costs = (c_miss, c_fa_nontarget, c_fa_spoof)
     if not all(0 < c < np.inf for c in costs):
         raise ConfigError(f"the costs of a miss and of both false alarms must be positive; got {costs}")
-    miss, nontarget, spoof = p_target * c_miss, p_nontarget * c_nontarget, p_spoof * c_spoof
+    miss, nontarget, spoof = p_target * c_miss, p_nontarget * c_fa_nontarget, p_spoof * c_fa_spoof
     if not (miss > 0 and nontarget + spoof > 0):
         raise ConfigError(f"without targets or without anything to refuse there is no decision; priors are {priors}")
-    return _Weights(miss, nontarget, spoof, min(miss, nontarget + spoof))
+    return AdcfWeights(miss, nontarget, spoof, min(miss, nontarget + spoof))
+
+
+ASVSPOOF5 = adcf_weights()
+
+
+def a_dcf_of_rates(
+    miss: npt.ArrayLike, nontarget: npt.ArrayLike, spoof: npt.ArrayLike, *, weights: AdcfWeights = ASVSPOOF5
+) -> FloatArray:
+    """Give the normalised a-DCF of error rates that are known, such as those of many replicates.
+
+    Args:
+        miss: shares of targets refused, any shape.
+        nontarget: shares of nontargets accepted, the same shape.
+        spoof: shares of spoofs accepted, the same shape.
+        weights: what each error costs.
+
+    Returns:
+        The cost, in the shape of the rates; NaN where a rate that weighs something is NaN.
+    """
+    return np.asarray(_cost(np.asarray(miss), np.asarray(nontarget), np.asarray(spoof), weights) / weights.constant)
+
+
+def _cost(miss: FloatArray, nontarget: FloatArray, spoof: FloatArray, weights: AdcfWeights) -> FloatArray:
+    """Give the cost of error rates, not normalised; a class that weighs nothing adds nothing, its rate known or not."""
+    cost = weights.miss * miss
+    cost = cost + (weights.nontarget * nontarget if weights.nontarget > 0 else 0.0)
+    return cost + (weights.spoof * spoof if weights.spoof > 0 else 0.0)
 
 
 def _sorted(scores: npt.ArrayLike | None, name: str, weight: float) -> FloatArray:
@@ -65,13 +110,10 @@ def _rates(scores: FloatArray, thresholds: FloatArray) -> FloatArray:
     return np.asarray(np.searchsorted(scores, thresholds, side="right") / scores.size)
 
 
-def _best(target: FloatArray, nontarget: FloatArray, spoof: FloatArray, at: FloatArray, weights: _Weights) -> Adcf:
+def _best(target: FloatArray, nontarget: FloatArray, spoof: FloatArray, at: FloatArray, weights: AdcfWeights) -> Adcf:
     """Give the cheapest of some thresholds, the lowest one if several are."""
     miss, passed, fooled = _rates(target, at), 1 - _rates(nontarget, at), 1 - _rates(spoof, at)
-    # a class that weighs nothing adds nothing, also where its rate is not known
-    cost = weights.miss * miss
-    cost = cost + (weights.nontarget * passed if weights.nontarget > 0 else 0.0)
-    cost = cost + (weights.spoof * fooled if weights.spoof > 0 else 0.0)
+    cost = _cost(miss, passed, fooled, weights)
     index = int(np.argmin(cost))
     return Adcf(
         float(cost[index] / weights.constant), float(at[index]), float(miss[index]), float(passed[index]),
@@ -115,7 +157,7 @@ def min_a_dcf(
         DataError: a class with a prior above 0 has no scores, or NaN or Inf among the scores.
         ConfigError: priors that do not add up to 1, costs that are not positive, or only one side to decide between.
     """
-    weights = _weights(p_target, p_nontarget, p_spoof, c_miss, c_fa_nontarget, c_fa_spoof)
+    weights = adcf_weights(p_target, p_nontarget, p_spoof, c_miss, c_fa_nontarget, c_fa_spoof)
     yes = _sorted(target, "target", weights.miss)
     no, fake = _sorted(nontarget, "nontarget", weights.nontarget), _sorted(spoof, "spoof", weights.spoof)
     distinct = np.unique(np.concatenate([yes, no, fake]))
@@ -157,7 +199,7 @@ def a_dcf(
     """
     if np.isnan(threshold):
         raise ConfigError("the threshold is NaN; give a number")
-    weights = _weights(p_target, p_nontarget, p_spoof, c_miss, c_fa_nontarget, c_fa_spoof)
+    weights = adcf_weights(p_target, p_nontarget, p_spoof, c_miss, c_fa_nontarget, c_fa_spoof)
     yes = _sorted(target, "target", weights.miss)
     no, fake = _sorted(nontarget, "nontarget", weights.nontarget), _sorted(spoof, "spoof", weights.spoof)
     return _best(yes, no, fake, np.asarray([threshold], dtype=np.float64), weights)

@@ -21,7 +21,13 @@ from auricle.data.protocols.asvspoof2021 import (
     read_asvspoof2021_la,
     read_asvspoof2021_trials,
 )
-from auricle.data.protocols.attack_trials import AttackTrial, audit_files, located, read_attack_trials, scored_trials
+from auricle.data.protocols.attack_trials import (
+    AttackTrial,
+    located,
+    read_attack_trials,
+    read_audit_trials,
+    scored_trials,
+)
 from auricle.data.protocols.counts import CheckRow, CheckTable, check
 from auricle.data.protocols.ctrsvdd import read_ctrsvdd
 from auricle.data.protocols.cuts import Manifest, audio_path, missing_audio, to_manifest
@@ -31,6 +37,7 @@ from auricle.data.protocols.ft_labels import read_ft_labels
 from auricle.data.protocols.in_the_wild import read_in_the_wild
 from auricle.data.protocols.row import ProtocolRow
 from auricle.data.protocols.table import PROTOCOLS, Protocol, protocol, read
+from auricle.data.protocols.trial_tables import read_trials, write_trials
 from auricle.data.protocols.voxceleb import PairTrial, read_voxceleb
 
 __all__ = [
@@ -46,7 +53,6 @@ __all__ = [
     "ProtocolRow",
     "Transcript",
     "audio_path",
-    "audit_files",
     "by_kind",
     "check",
     "located",
@@ -63,6 +69,7 @@ __all__ = [
     "read_asvspoof2021_la",
     "read_asvspoof2021_trials",
     "read_attack_trials",
+    "read_audit_trials",
     "read_codecfake_a3",
     "read_ctrsvdd",
     "read_dfadd",
@@ -70,7 +77,9 @@ __all__ = [
     "read_fakemusiccaps",
     "read_ft_labels",
     "read_in_the_wild",
+    "read_trials",
     "read_voxceleb",
     "scored_trials",
     "to_manifest",
+    "write_trials",
 ]  # fmt: skip

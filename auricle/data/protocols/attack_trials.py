@@ -18,8 +18,7 @@ import numpy as np
 from auricle.core.errors import DataError
 from auricle.data.protocols.asv_scores import AsvTrial, read_asv_scores_2019, read_asv_scores_2021
 from auricle.data.protocols.lines import one_of, text_lines
-from auricle.metrics.audit import AttackTrials
-from auricle.metrics.audit_trials import DOMAINS, KINDS
+from auricle.metrics.audit import DOMAINS, KINDS, AttackTrials
 
 COLUMNS = ("target_spk", "enrol_ids", "test_path", "kind", "generator", "train_minutes", "condition")
 OPTIONAL = ("language", "domain", "speaker", "trial")
@@ -260,8 +259,8 @@ def _copies(fake: dict[Path, int], real: dict[Path, int]) -> list[tuple[Path, Pa
     return found
 
 
-def audit_files(scores_file: str | Path, key_file: str | Path) -> AttackTrials:
-    """Put a score file and a key together, for an audit without any model.
+def read_audit_trials(scores_file: str | Path, key_file: str | Path) -> AttackTrials:
+    """Read scores and the key that says what each trial is, for an audit without any model.
 
     Args:
         scores_file: lines of trial, score and optionally detector score, white space apart. A trial is called by the

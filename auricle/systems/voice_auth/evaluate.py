@@ -14,8 +14,8 @@ from auricle.core.report import MetricRow, Report, pool
 from auricle.core.run import RunFolder, environment
 from auricle.data import fields
 from auricle.data.clips import Clips
-from auricle.data.protocols import audit_files
-from auricle.metrics.audit import AttackTrials, Audit, AuditRow, audit, read_trials, write_trials
+from auricle.data.protocols import read_audit_trials, read_trials, write_trials
+from auricle.metrics.audit import AttackTrials, Audit, AuditRow, audit
 from auricle.systems.voice_auth import controls, data, page, sweeps
 from auricle.systems.voice_auth.brought import score_trials
 from auricle.systems.voice_auth.config import VoiceAuthConfig
@@ -268,7 +268,7 @@ def evaluate_scores(score_file: str | Path, key_file: str | Path) -> Report:
         score_file: lines of trial, score and optionally a detector's score; or a whole table of trials (.npz,
             .parquet), of which the key is another name.
         key_file: what the trials are: our CSV of attack trials, or ASVspoof's keys; see
-            `auricle.data.protocols.audit_files`.
+            `auricle.data.protocols.read_audit_trials`.
 
     Returns:
         The audit as a report.
@@ -277,7 +277,7 @@ def evaluate_scores(score_file: str | Path, key_file: str | Path) -> Report:
         DataError: files that are missing, damaged or do not fit each other.
     """
     whole = Path(score_file).suffix.lower() in (".npz", ".parquet")
-    trials = read_trials(score_file) if whole else audit_files(score_file, key_file)
+    trials = read_trials(score_file) if whole else read_audit_trials(score_file, key_file)
     return _scored(audit(trials), Path(score_file).stem, "scores", toy=False, seeds=[])
 
 

@@ -1,4 +1,4 @@
-"""Resampling, levels, noise, channels and augmentation."""
+"""Resampling, levels, noise and channels."""
 
 import io
 
@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from auricle.audio import channel
-from auricle.audio.augment import augment
 from auricle.audio.level import bandwidth_hz, crop, peak_db, rms_db, set_level, tile, trim_silence
 from auricle.audio.noise import add_noise, coloured, pink, white
 from auricle.audio.resample import resample
@@ -226,36 +225,3 @@ def test_channels_refuse():
     ):
         with pytest.raises(AudioError):
             call()
-
-
-def test_augment_is_seeded_and_pure():
-    wave = speechlike(0.5)
-    before = wave.copy()
-    first = [augment(wave, 16_000, rng(8, k)) for k in range(20)]
-    np.testing.assert_array_equal(wave, before)
-    for k, got in enumerate(first):
-        np.testing.assert_array_equal(got, augment(wave, 16_000, rng(8, k)))
-        assert got.shape == wave.shape
-        assert got.dtype == np.float32
-        assert np.abs(got).max() <= 1.0 + 1e-6
-    assert len({got.tobytes() for got in first}) > 10
-
-
-def test_each_augmentation_does_what_it_says():
-    wave = speechlike(0.5, peak=0.2)
-    none = {"p_gain": 0.0, "p_noise": 0.0, "p_band": 0.0, "p_mu_law": 0.0}
-    np.testing.assert_array_equal(augment(wave, 16_000, rng(9), **none), wave)
-    gain = augment(wave, 16_000, rng(9), **(none | {"p_gain": 1.0}), gain_db=(-6.0, -6.0))
-    np.testing.assert_allclose(gain, wave * 10 ** (-6 / 20), rtol=1e-5)
-    noisy = augment(wave, 16_000, rng(9), **(none | {"p_noise": 1.0}), snr_db=(20.0, 20.0))
-    assert rms_db(wave) - rms_db(noisy - wave) == pytest.approx(20, abs=0.1)
-    coded_wave = augment(wave, 16_000, rng(9), **(none | {"p_mu_law": 1.0}))
-    np.testing.assert_array_equal(coded_wave, channel.mu_law(wave, 16_000))
-    band = augment(0.1 * white(16_000, rng(1)), 16_000, rng(9), **(none | {"p_band": 1.0}))
-    assert bandwidth_hz(band, 16_000, 40) < 7_990
-    loud = augment(wave, 16_000, rng(9), **(none | {"p_gain": 1.0}), gain_db=(40.0, 40.0))
-    assert np.abs(loud).max() == pytest.approx(1.0)
-    assert not augment(np.zeros(8000), 16_000, rng(9), **(none | {"p_noise": 1.0})).any()
-    for bad in ({"p_noise": 1.5}, {"gain_db": (6.0, -6.0)}):
-        with pytest.raises(AudioError):
-            augment(wave, 16_000, rng(9), **bad)

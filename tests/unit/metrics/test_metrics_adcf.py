@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auricle.core.errors import ConfigError, DataError
-from auricle.metrics.adcf import a_dcf, min_a_dcf
+from auricle.metrics.adcf import ASVSPOOF5, a_dcf, a_dcf_of_rates, adcf_weights, min_a_dcf
 from auricle.metrics.detection import min_dcf
 
 scores = st.lists(st.integers(-4, 4).map(float), min_size=1, max_size=12)
@@ -38,6 +38,22 @@ def test_other_priors_and_costs_by_hand():
     # above 0: no miss, .5 * .095 + .25 * .5 = .1725
     assert best.cost == pytest.approx(0.1725 / 0.595, abs=1e-12)
     assert best.threshold == 0.0
+
+
+def test_of_rates_by_hand():
+    # .9 * .25 + .5 * .5 + 1 * .1 = .575, the better constant answer costs .9
+    assert a_dcf_of_rates(0.25, 0.5, 0.1) == pytest.approx(0.575 / 0.9, abs=1e-12)
+    many = a_dcf_of_rates([1.0, 0.0, 0.5], [0.0, 1.0, np.nan], [0.0, 1.0, 0.0])
+    np.testing.assert_allclose(many, [1.0, 1.5 / 0.9, np.nan], atol=1e-12)
+    only = adcf_weights(0.5, 0.0, 0.5, 1.0, 1.0, 1.0)
+    assert a_dcf_of_rates(0.5, np.nan, 0.25, weights=only) == pytest.approx(0.375 / 0.5, abs=1e-12)
+    assert pytest.approx((0.9, 0.5, 1.0, 0.9), abs=1e-12) == ASVSPOOF5
+
+
+@given(scores, scores, scores, st.floats(-5, 5))
+def test_of_rates_is_the_very_cost_of_the_scores(target, nontarget, spoof, threshold):
+    for found in (a_dcf(target, nontarget, spoof, threshold), min_a_dcf(target, nontarget, spoof)):
+        assert a_dcf_of_rates(found.miss, found.false_alarm_nontarget, found.false_alarm_spoof) == found.cost
 
 
 def test_ends():

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from auricle.core.errors import ConfigError, DataError
-from auricle.metrics.adcf import a_dcf, min_a_dcf
+from auricle.metrics.adcf import a_dcf, a_dcf_of_rates, min_a_dcf
 from auricle.metrics.audit import AttackTrials, audit
-from auricle.metrics.audit_counts import Speakers, grid, ranks
-from auricle.metrics.audit_exact import exact_eer, least_cost
-from auricle.metrics.audit_verifier import ADCF, DCF, Verifier
+from auricle.metrics.audit.counts import Speakers, grid, ranks
+from auricle.metrics.audit.exact import exact_eer, least_cost
+from auricle.metrics.audit.verifier import DCF, Verifier
 from auricle.metrics.calibration import fit_platt
 from auricle.metrics.detection import act_dcf, cllr, eer, min_dcf
 from auricle.metrics.tandem import asv_errors, min_tdcf
@@ -96,10 +96,10 @@ def test_every_number_is_that_of_the_plain_metric(ties):
             row = found.find("bypass_rate", far=far, generator=name, condition="noise")
             assert (row.value, row.n) == (pytest.approx(bypass_rate(mine, tau), abs=1e-12), mine.size)
         below = np.nextafter(tau, -np.inf)  # a_dcf accepts above its threshold
-        assert found.find("a_dcf", far=far).value == pytest.approx(a_dcf(yes, no, fake, below, **ADCF).cost, abs=1e-12)
+        assert found.find("a_dcf", far=far).value == pytest.approx(a_dcf(yes, no, fake, below).cost, abs=1e-12)
     assert found.find("eer").value == eer(yes, no).eer
     assert found.find("min_dcf").value == pytest.approx(min_dcf(yes, no, **DCF), abs=1e-12)
-    assert found.find("min_a_dcf").value == pytest.approx(min_a_dcf(yes, no, fake, **ADCF).cost, abs=1e-12)
+    assert found.find("min_a_dcf").value == pytest.approx(min_a_dcf(yes, no, fake).cost, abs=1e-12)
     platt = fit_platt(np.concatenate(kinds(dev)[:2]), np.repeat([1, 0], [len(part) for part in kinds(dev)[:2]]))
     assert found.find("act_dcf").value == pytest.approx(act_dcf(platt.llr(yes), platt.llr(no), **DCF), abs=1e-9)
     assert found.find("cllr").value == pytest.approx(cllr(platt.llr(yes), platt.llr(no)), abs=1e-9)
@@ -115,6 +115,15 @@ def test_every_number_is_that_of_the_plain_metric(ties):
     assert json.loads(json.dumps(found.to_dict(), allow_nan=False))["n_spoof"] == fake.size
 
 
+def test_its_a_dcf_is_that_of_its_rates():
+    found = audit(made(n=2000), fars=[0.1, 0.02], replicates=100)
+    for prefix in ("", "tandem_"):
+        for far in (0.1, 0.02):
+            names = ("false_rejection", "zero_effort_far", "bypass_rate")
+            rates = [found.find(prefix + name, far=far).value for name in names]
+            assert found.find(f"{prefix}a_dcf", far=far).value == a_dcf_of_rates(*rates)
+
+
 def test_pruned_searches_are_exact():
     draws = np.random.default_rng(0)
     for size in (1, 2, 7, 400):
@@ -126,7 +135,7 @@ def test_pruned_searches_are_exact():
             cost = least_cost(a, [b], 0.01, [0.99], steps) / 0.01
             assert cost == pytest.approx(min_dcf(a, b, **DCF), abs=1e-12)
             three = least_cost(a, [b, c], 0.9, [0.5, 1.0], steps) / 0.9
-            assert three == pytest.approx(min_a_dcf(a, b, c, **ADCF).cost, abs=1e-12)
+            assert three == pytest.approx(min_a_dcf(a, b, c).cost, abs=1e-12)
 
 
 def test_replicates_equal_copied_trials():
@@ -148,7 +157,7 @@ def test_replicates_equal_copied_trials():
         checked += 1
         assert verifier.replicates.eer[row] == pytest.approx(eer(yes, no).eer, abs=1e-12)
         assert verifier.replicates.min_dcf[row] == pytest.approx(min_dcf(yes, no, **DCF), abs=1e-12)
-        assert verifier.replicates.min_a_dcf[row] == pytest.approx(min_a_dcf(yes, no, fake, **ADCF).cost, abs=1e-12)
+        assert verifier.replicates.min_a_dcf[row] == pytest.approx(min_a_dcf(yes, no, fake).cost, abs=1e-12)
         for number, point in enumerate(verifier.points):
             candidates = [*scores, np.nextafter(scores[-1], np.inf)]
             tau = next(c for c in candidates if np.mean(no >= c) <= point.far_target)

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from auricle.core.errors import DataError, MissingExtra
-from auricle.metrics import audit_files
-from auricle.metrics.audit import AttackTrials, Column, read_trials, write_trials
-from auricle.metrics.audit_trials import TEXT_COLUMNS
+from auricle.data.protocols import read_trials, trial_tables, write_trials
+from auricle.metrics.audit import TEXT_COLUMNS, AttackTrials, Column
 
 ROWS = {
     "score": [0.5, 0.25, -1.5, 0.1],
@@ -86,7 +85,7 @@ def test_parquet_names_its_extra(tmp_path, monkeypatch):
     def missing(package, extra, purpose):
         raise MissingExtra(package, extra, purpose)
 
-    monkeypatch.setattr(audit_files, "require", missing)
+    monkeypatch.setattr(trial_tables, "require", missing)
     (tmp_path / "trials.parquet").touch()
     with pytest.raises(MissingExtra, match="reading Parquet needs the package 'pyarrow'"):
         read_trials(tmp_path / "trials.parquet")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from auricle.core.errors import DataError
-from auricle.data.protocols import audit_files, read_attack_trials
+from auricle.data.protocols import read_attack_trials, read_audit_trials
 from auricle.metrics.audit import audit
 from auricle.metrics.tandem import asv_errors
 
@@ -91,7 +91,7 @@ SCORES = "a:real/a3.wav 0.9 2\nb:real/b3.wav 0.8 1.5\na:real/b3.wav 0.1 1.5\na:f
 
 def test_scores_beside_the_list(tmp_path):
     (tmp_path / "scores.txt").write_text(SCORES)
-    trials = audit_files(tmp_path / "scores.txt", listed(tmp_path))
+    trials = read_audit_trials(tmp_path / "scores.txt", listed(tmp_path))
     assert trials.score.tolist() == [0.9, 0.1, 0.7, 0.8]
     assert trials.detector.tolist() == [2, 1.5, -1, 1.5]
     assert list(trials.kind) == ["target", "zero_effort", "spoof", "target"]
@@ -113,14 +113,14 @@ def test_scores_beside_the_list(tmp_path):
 def test_scores_that_do_not_fit(tmp_path, scores, complaint):
     (tmp_path / "scores.txt").write_text(scores)
     with pytest.raises(DataError) as caught:
-        audit_files(tmp_path / "scores.txt", listed(tmp_path))
+        read_audit_trials(tmp_path / "scores.txt", listed(tmp_path))
     assert complaint in str(caught.value)
 
 
 def test_asvspoof_2019(tmp_path):
     key, mine = tmp_path / "asv.txt", tmp_path / "mine.txt"
     key.write_text("bonafide target 5.5\nbonafide nontarget -2\nA07 spoof 3.25\nA08 spoof -1\n")
-    trials = audit_files(key, key)
+    trials = read_audit_trials(key, key)
     assert list(trials.generator) == ["", "", "A07", "A08"]
     found = audit(trials, fars=[0.5], replicates=100)
     assert found.find("bypass_rate", far=0.5).value == asv_errors([5.5], [-2], [3.25, -1], 3).spoof_false_alarm * 2
@@ -128,7 +128,7 @@ def test_asvspoof_2019(tmp_path):
     assert "one claimed speaker" in found.find("bypass_rate", far=0.5).note
     mine.write_text(key.read_text().replace("A07", "A09"))
     with pytest.raises(DataError, match=r"trial 3: A09 spoof; .*asv\.txt has A07 spoof there"):
-        audit_files(mine, key)
+        read_audit_trials(mine, key)
 
 
 def test_asvspoof_2021(tmp_path):
@@ -142,7 +142,7 @@ def test_asvspoof_2021(tmp_path):
         "LA_8-opus-sin_tx E_2-opus-sin_tx 1.5\nLA_8-alaw-ita_tx E_1-alaw-ita_tx 4\n"
         "LA_7-alaw-ita_tx E_1-alaw-ita_tx -4\n"
     )
-    trials = audit_files(scores, key)
+    trials = read_audit_trials(scores, key)
     assert (list(trials.target), trials.score.tolist()) == (["LA_7", "LA_8", "LA_8"], [-4, 4, 1.5])
     assert list(trials.condition) == ["alaw-ita_tx", "alaw-ita_tx", "opus-sin_tx"]
 
@@ -150,4 +150,4 @@ def test_asvspoof_2021(tmp_path):
 def test_other_keys(tmp_path):
     (tmp_path / "key.txt").write_text("a b\n")
     with pytest.raises(DataError, match="2 columns in its first line; expected the header of an attack-trial CSV"):
-        audit_files(tmp_path / "key.txt", tmp_path / "key.txt")
+        read_audit_trials(tmp_path / "key.txt", tmp_path / "key.txt")

@@ -11,9 +11,9 @@ from auricle.core.errors import DataError
 from auricle.core.report import Report
 from auricle.core.run import RunFolder
 from auricle.data import embedded
+from auricle.data.protocols import read_trials
 from auricle.data.protocols.attack_trials import COLUMNS
 from auricle.data.spoof import synthesize
-from auricle.metrics.audit import read_trials
 from auricle.systems import pipeline
 from auricle.systems import system as find
 from auricle.systems.voice_auth.brought import score_trials

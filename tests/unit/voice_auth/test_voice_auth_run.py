@@ -14,7 +14,7 @@ from auricle.claims.runner import run_claims
 from auricle.core.report import Report
 from auricle.core.run import RunFolder, open_run
 from auricle.data import manifest
-from auricle.metrics.audit import read_trials
+from auricle.data.protocols import read_trials
 from auricle.systems import pipeline
 from auricle.systems.voice_auth import claims, claims_training, evaluate, infer
 from auricle.systems.voice_auth.config import smoke

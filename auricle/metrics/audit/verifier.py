@@ -8,10 +8,11 @@ from typing import NamedTuple
 import numpy as np
 
 from auricle.core.errors import ConfigError, DataError
-from auricle.metrics.audit_counts import Speakers, accepted, bins_of, grid, resolution
-from auricle.metrics.audit_exact import exact_eer, least_cost
-from auricle.metrics.audit_rows import AuditRow, Cell, Decisions, Rate, cells, rate_row, value_row
-from auricle.metrics.audit_trials import KINDS, AttackTrials, Index, Mask
+from auricle.metrics.adcf import ASVSPOOF5, a_dcf_of_rates
+from auricle.metrics.audit.counts import Speakers, accepted, bins_of, grid, resolution
+from auricle.metrics.audit.exact import exact_eer, least_cost
+from auricle.metrics.audit.rows import AuditRow, Cell, Decisions, Rate, cells, rate_row, value_row
+from auricle.metrics.audit.trials import KINDS, AttackTrials, Index, Mask
 from auricle.metrics.calibration import fit_platt
 from auricle.metrics.detection import act_dcf, cllr, eer_from_counts, eer_index, min_dcf_from_counts
 from auricle.metrics.tandem import AsvErrors, asv_errors
@@ -20,34 +21,9 @@ from auricle.metrics.verification import OperatingPoint, check_far, threshold_at
 
 # priors and costs of the VoxCeleb challenges and toolkits, for the verifier alone
 DCF = {"p_target": 0.01, "c_miss": 1.0, "c_fa": 1.0}
-# priors and costs of ASVspoof 5, for verifier and detector together
-ADCF = {
-    "p_target": 0.9, "p_nontarget": 0.05, "p_spoof": 0.05, "c_miss": 1.0, "c_fa_nontarget": 10.0, "c_fa_spoof": 20.0,
-}  # fmt: skip
 # pairs of speakers up to which a table of all of them is the fastest way to count
 _PAIRS = 100_000_000
 RATES = {"target": "false_rejection", "zero_effort": "zero_effort_far", "spoof": "bypass_rate"}
-
-
-def a_dcf_of(miss: FloatArray | float, nontarget: FloatArray | float, spoof: FloatArray | float) -> FloatArray:
-    """Give the normalised a-DCF of error rates, with the priors and costs of ASVspoof 5; see `auricle.metrics.adcf`.
-
-    Args:
-        miss: share of true speakers refused.
-        nontarget: share of impostors accepted.
-        spoof: share of attacks accepted.
-    """
-    to_miss, to_nontarget, to_spoof = _adcf_weights()
-    cost = to_miss * np.asarray(miss) + to_nontarget * np.asarray(nontarget) + to_spoof * np.asarray(spoof)
-    return np.asarray(cost / min(to_miss, to_nontarget + to_spoof))
-
-
-def _adcf_weights() -> tuple[float, float, float]:
-    return (
-        ADCF["p_target"] * ADCF["c_miss"],
-        ADCF["p_nontarget"] * ADCF["c_fa_nontarget"],
-        ADCF["p_spoof"] * ADCF["c_fa_spoof"],
-    )
 
 
 class Replicates(NamedTuple):
@@ -142,7 +118,7 @@ class Verifier:
             out.min_dcf[part] = min_dcf_from_counts(yes, no, **DCF)
             with np.errstate(invalid="ignore", divide="ignore"):
                 share = [counts / counts[:, -1:] for counts in (yes, no, fake)]
-                out.min_a_dcf[part] = np.min(a_dcf_of(share[0], 1 - share[1], 1 - share[2]), axis=1)
+                out.min_a_dcf[part] = np.min(a_dcf_of_rates(share[0], 1 - share[1], 1 - share[2]), axis=1)
             # the verifier accepts at or above the score at which both rates are equal, as the ASVspoof scorer does
             at = np.maximum(eer_index(yes, no) - 1, 0)[:, None]
             below = [np.take_along_axis(values, at, axis=1)[:, 0] for values in share]
@@ -234,10 +210,10 @@ class Verifier:
             three = [rates[kind][number] for kind in KINDS]
             again = [rate.again for rate in three if rate.again is not None]
             cost = Rate(
-                float(a_dcf_of(*(rate.value for rate in three))),
+                float(a_dcf_of_rates(*(rate.value for rate in three))),
                 len(self.trials),
-                a_dcf_of(*(rate.fixed for rate in three)),
-                a_dcf_of(*again) if len(again) == len(three) else None,
+                a_dcf_of_rates(*(rate.fixed for rate in three)),
+                a_dcf_of_rates(*again) if len(again) == len(three) else None,
             )
             yield rate_row(prefix + "a_dcf", cost, self.speakers, point, {})
 
@@ -250,8 +226,8 @@ class Verifier:
         weights = DCF["p_target"] * DCF["c_miss"], (1 - DCF["p_target"]) * DCF["c_fa"]
         lowest = least_cost(yes, [no], weights[0], weights[1:], self.grid) / min(weights)
         yield value_row("min_dcf", lowest, both, self.speakers, told.min_dcf, note)
-        miss, *alarms = _adcf_weights()
-        lowest = least_cost(yes, [no, fake], miss, alarms, self.grid) / min(miss, sum(alarms))
+        miss, *alarms, constant = ASVSPOOF5
+        lowest = least_cost(yes, [no, fake], miss, alarms, self.grid) / constant
         yield value_row("min_a_dcf", lowest, len(self.trials), self.speakers, told.min_a_dcf, "the verifier alone")
         for kind in KINDS:
             for cell in cells(self.trials, kind, self.rows[kind]):

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from auricle.core.errors import DataError
 from auricle.core.extras import require
 from auricle.core.files import atomic_path
-from auricle.metrics.audit_trials import TEXT_COLUMNS, AttackTrials, Column
+from auricle.metrics.audit import TEXT_COLUMNS, AttackTrials, Column
 
 _NUMBERS = ("score", "detector")
 _NEEDED = ("score", "kind", "target")

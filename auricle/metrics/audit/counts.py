@@ -19,7 +19,7 @@ from scipy.special import ndtr, stdtrit
 
 from auricle.core.errors import ConfigError
 from auricle.core.seed import rng
-from auricle.metrics.audit_trials import Column, Index
+from auricle.metrics.audit.trials import Column, Index
 from auricle.metrics.trials import FloatArray, IntArray
 
 # steps of the grid per factor e of rank, and the entries that one table by speaker may have

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from auricle.metrics.audit_counts import Speakers
-from auricle.metrics.audit_trials import AttackTrials, Index
+from auricle.metrics.audit.counts import Speakers
+from auricle.metrics.audit.trials import AttackTrials, Index
 from auricle.metrics.trials import FloatArray
 from auricle.metrics.verification import OperatingPoint
 

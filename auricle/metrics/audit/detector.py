@@ -8,11 +8,11 @@ from typing import NamedTuple
 import numpy as np
 
 from auricle.core.errors import DataError
-from auricle.metrics.audit_counts import bins_of, grid, resolution
-from auricle.metrics.audit_exact import exact_eer, least_cost
-from auricle.metrics.audit_rows import AuditRow, value_row
-from auricle.metrics.audit_trials import AttackTrials, Column, Index, Mask
-from auricle.metrics.audit_verifier import Verifier
+from auricle.metrics.audit.counts import bins_of, grid, resolution
+from auricle.metrics.audit.exact import exact_eer, least_cost
+from auricle.metrics.audit.rows import AuditRow, value_row
+from auricle.metrics.audit.trials import AttackTrials, Column, Index, Mask
+from auricle.metrics.audit.verifier import Verifier
 from auricle.metrics.detection import EqualErrorRate, eer_from_counts
 from auricle.metrics.tandem import C_FA, C_FA_SPOOF, C_MISS, PI_NONTARGET, PI_SPOOF, PI_TARGET
 from auricle.metrics.trials import FloatArray, IntArray

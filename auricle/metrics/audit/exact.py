@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from auricle.metrics.audit_trials import Mask
+from auricle.metrics.audit.trials import Mask
 from auricle.metrics.detection import EqualErrorRate, eer_from_counts, eer_index
 from auricle.metrics.trials import FloatArray
 

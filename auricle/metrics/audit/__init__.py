@@ -1,10 +1,17 @@
 """The audit of a voice login: how often cloned speech passes, what that costs true users, and how sure this is.
 
+An audit takes `AttackTrials`: scored trials of true speakers (``target``), of impostors with their own voice
+(``zero_effort``) and of cloned speech (``spoof``). It gives an `Audit`, whose rows are `AuditRow` and whose counts of
+what verifier and detector refuse are `Decisions`. `auricle.data.protocols.read_trials` reads trials from files.
+
 The threshold of a false-accept target f is the smallest zero-effort score at which at most a share f of the zero-effort
 trials passes. Bypass rate (spoofs that pass), false rejection (true speakers refused) and zero-effort FAR all hold at
 that threshold: accepted is a score at or above it. Point estimates are exact. Intervals resample claimed speakers, from
-counts by speaker (see `auricle.metrics.audit_counts`): once with the threshold as it is, once with the threshold set
+counts by speaker (see `auricle.metrics.audit.counts`): once with the threshold as it is, once with the threshold set
 again in each replicate on a grid of the observed scores. Ten million trials take seconds.
+
+The modules: `trials` holds the columns, `counts` the bootstrap, `exact` the search for exact error rates, `rows` the
+results, `verifier` and `detector` the two halves.
 """
 
 from __future__ import annotations
@@ -12,14 +19,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from auricle.core.errors import ConfigError
-from auricle.metrics.audit_detector import Detector
-from auricle.metrics.audit_files import read_trials, write_trials
-from auricle.metrics.audit_rows import Audit, AuditRow, Decisions
-from auricle.metrics.audit_trials import AttackTrials, Column
-from auricle.metrics.audit_verifier import Verifier, speaker_pairs
+from auricle.metrics.audit.detector import Detector
+from auricle.metrics.audit.rows import Audit, AuditRow, Decisions
+from auricle.metrics.audit.trials import DOMAINS, KINDS, TEXT_COLUMNS, AttackTrials, Column
+from auricle.metrics.audit.verifier import Verifier, speaker_pairs
 from auricle.metrics.verification import OperatingPoint
 
-__all__ = ["AttackTrials", "Audit", "AuditRow", "Column", "Decisions", "audit", "read_trials", "write_trials"]
+__all__ = [
+    "DOMAINS",
+    "KINDS",
+    "TEXT_COLUMNS",
+    "AttackTrials",
+    "Audit",
+    "AuditRow",
+    "Column",
+    "Decisions",
+    "audit",
+]
 
 
 def audit(
