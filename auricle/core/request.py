@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, get_args
@@ -61,7 +61,7 @@ class Request:
     def as_dict(self) -> dict[str, Any]:
         """Give the request as plain JSON values: the fields that are given, then `more`."""
         fields = {name: getattr(self, name) for name in FIELDS}
-        plain = {name: str(value) for name, value in fields.items() if value is not None}
+        plain: dict[str, Any] = {name: str(value) for name, value in fields.items() if value is not None}
         return {**plain, **self.more}
 
 
@@ -84,7 +84,7 @@ def from_path(path: str | Path, spec: Spec) -> Request:
         raise ConfigError(f"'{spec.name}' takes no file and was given {path}; it takes {takes_text(spec)}")
     suffix = Path(path).suffix.lower()
     by_suffix = "image" if suffix in IMAGES else "video" if suffix in VIDEOS else "audio"
-    return Request(**{by_suffix if by_suffix in kinds else kinds[0]: Path(path)})
+    return replace(Request(), **{by_suffix if by_suffix in kinds else kinds[0]: Path(path)})  # type: ignore[arg-type]
 
 
 def from_values(values: Mapping[str, Any], spec: Spec, folder: Path = Path()) -> Request:

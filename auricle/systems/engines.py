@@ -7,11 +7,11 @@ import logging
 import os
 import re
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from auricle.core.answers import Answer, Refused
+from auricle.core.answers import Answer, Output, Refused
 from auricle.core.errors import ConfigError, DataError
 from auricle.core.extras import require
 from auricle.core.files import digest
@@ -48,7 +48,7 @@ def named(request: Request) -> Row:
 def row_of(request: Request, answer: Answer | Refused, spec: Spec, target: Path | None) -> Row:
     """Give the row of an answer, with the files that it writes written."""
     row = {**named(request), **answer.as_dict()}
-    outputs = getattr(answer, "outputs", dict)()
+    outputs: Mapping[str, Output] = getattr(answer, "outputs", dict)()
     if target is None or not outputs:
         return row
     for name, output in outputs.items():
