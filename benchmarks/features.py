@@ -3,7 +3,7 @@
 python benchmarks/features.py [--quick] [--json]
 
 The hour is 120 clips of 30 s of seeded noise. Auricle takes four clips a batch, librosa one clip a call (a batch makes
-it no faster: it loops over the same FFTs). Both give the same numbers; tests/unit/test_benchmarks.py holds that.
+it no faster: it loops over the same FFTs). Both give the same numbers; tests/benchmarks/test_benchmarks.py holds that.
 """
 
 from __future__ import annotations

@@ -33,13 +33,13 @@ SLOW = (
     "auricle claims",
     "auricle data build",
     "auricle data export",
-    "auricle data protocol",  # needs a published corpus: tests/unit/cli
-    "auricle infer voice_auth",  # needs a run of its own: tests/smoke
+    "auricle data protocol",  # needs a published corpus: tests/floor/cli
+    "auricle infer voice_auth",  # needs a run of its own: tests/systems/voice_auth
     "auricle infer ft_grpo",  # the same
     "auricle infer unisrcodec",  # the same
     "auricle codec",  # the same
-    "auricle evaluate voice_auth --run",  # the same: tests/unit/voice_auth
-    "auricle models add",  # needs the network unless the package is there: tests/unit/cli
+    "auricle evaluate voice_auth --run",  # the same: tests/systems/voice_auth
+    "auricle models add",  # needs the network unless the package is there: tests/floor/cli
 )
 
 

@@ -29,7 +29,7 @@ from auricle.alm.sampling import rollout
 from auricle.alm.tiny import TINY_KINDS, tiny_public_model
 from auricle.alm.tokens import tiny_decoder_config
 from auricle.core.errors import ConfigError, DataError
-from tests.unit.alm.conftest import tiny_model
+from tests.floor.alm.conftest import tiny_model
 
 
 def test_advantages_by_hand() -> None:

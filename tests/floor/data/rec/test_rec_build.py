@@ -22,13 +22,13 @@ from auricle.data.rec import construction, place, recording
 from auricle.data.rec.apt import Apt
 from auricle.data.rec.construction import build
 from auricle.data.rec.recording import Recording, convert
-from tests.unit.rec.debs import SOURCES, Shelf, sound
+from tests.floor.data.rec.debs import SOURCES, Shelf, sound
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 SCRIPT = """
 import sys
 from pathlib import Path
-from tests.unit.rec.debs import SOURCES, Shelf
+from tests.floor.data.rec.debs import SOURCES, Shelf
 from auricle.data.rec import construction
 construction._PART_BYTES = construction._BATCH_BYTES = 9_000
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from auricle.data.rec.construction import build
-from tests.unit.rec.debs import SOURCES, Shelf, make_debs
+from tests.floor.data.rec.debs import SOURCES, Shelf, make_debs
 
 
 @pytest.fixture(scope="session")

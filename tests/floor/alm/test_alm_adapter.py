@@ -14,7 +14,7 @@ from auricle.alm.lora import add_lora, merge, reference
 from auricle.alm.sampling import choice_logprobs, label_log_odds, rollout
 from auricle.alm.tiny import FRAMES, N_MELS, TINY_KINDS, tiny_public_model
 from auricle.core.errors import ConfigError, DataError
-from tests.unit.alm.conftest import tiny_model
+from tests.floor.alm.conftest import tiny_model
 
 KINDS = ("ours", *TINY_KINDS)
 

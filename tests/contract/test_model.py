@@ -1,9 +1,8 @@
-"""What every system keeps. Parametrised over systems; a system's own facts are in `adapters.py`."""
+"""What every system's model, config and card keep; a system's own facts are in `tests/systems/NAME/adapter.py`."""
 
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import json
 import re
 import subprocess
@@ -19,13 +18,7 @@ from auricle.core.errors import ConfigError, MissingExtra
 from auricle.core.names import PAPERS
 from auricle.systems import NAMES, system
 from auricle.train.checkpoint import load_model, save_model
-
-_spec = importlib.util.spec_from_file_location("contract_adapters", Path(__file__).with_name("adapters.py"))
-assert _spec is not None
-assert _spec.loader is not None
-adapters = importlib.util.module_from_spec(_spec)
-sys.modules["contract_adapters"] = adapters
-_spec.loader.exec_module(adapters)
+from tests.contract.adapter import Adapter, adapter_of
 
 HEADINGS = (
     "Task", "Paper", "Method", "Data", "Commands", "Results", "Differences from the paper", "Claims",
@@ -41,7 +34,7 @@ def name(request):
 
 @pytest.fixture
 def adapter(name):
-    return adapters.ADAPTERS[name]()
+    return adapter_of(name)
 
 
 def padded(items):
@@ -59,8 +52,13 @@ def test_the_table_and_the_folders_agree():
     assert folders == set(NAMES) == {row.system for row in PAPERS if row.works}
 
 
-def test_every_system_has_an_adapter():
-    assert set(adapters.ADAPTERS) == set(NAMES)
+def test_every_system_has_an_adapter(name):
+    assert isinstance(adapter_of(name), Adapter)
+
+
+def test_a_system_without_an_adapter_is_told_where_to_write_one():
+    with pytest.raises(AssertionError, match=r"'clsp' .* write tests/systems/clsp/adapter\.py"):
+        adapter_of("clsp")
 
 
 def test_spec_names_the_folder_and_has_its_verbs(name):

@@ -10,8 +10,8 @@ import sys
 import pytest
 
 from auricle.data import manifest, shar
-from tests.unit.protocols.test_protocols_manifest import sound
-from tests.unit.rec.debs import SOURCES, Shelf, make_debs
+from tests.floor.data.protocols.test_protocols_manifest import sound
+from tests.floor.data.rec.debs import SOURCES, Shelf, make_debs
 
 META = "file,speaker,label\n0.wav,Ann,bona-fide\n1.wav,Ann,spoof\n2.wav,Bo,spoof\n"
 
