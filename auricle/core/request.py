@@ -39,7 +39,7 @@ class Request:
     text: str | None = None
     image: Path | None = None
     video: Path | None = None
-    more: Mapping[str, Any] = field(default=EMPTY)
+    more: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
 
     @property
     def input(self) -> str:
