@@ -1,4 +1,4 @@
-"""Trials that a user brings: real and fake clips from a CSV list, through a run's verifier and detector."""
+"""A user's own trials: real and fake clips from a CSV list, through a run's verifier and detector."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from typing import TypeVar
 
 import numpy as np
 
-from auricle.audio.ahead import Decoded, score_files
 from auricle.core.errors import ConfigError, DataError
+from auricle.core.request import Request
 from auricle.data.protocols import located, read_attack_trials, scored_trials
 from auricle.metrics.audit import AttackTrials
 from auricle.metrics.verification import enrol
-from auricle.systems.voice_auth.infer import LONGEST_S, Login
+from auricle.systems.batching import Decoded, score_files
+from auricle.systems.voice_auth.infer import LONGEST_S, VoiceLogin
 
 T = TypeVar("T")
 SHOWN = 20  # refused files that a message names
 
 
-def score_trials(login: Login, path: str | Path) -> AttackTrials:
+def score_trials(login: VoiceLogin, path: str | Path) -> AttackTrials:
     """Score a list of attack trials; every clip is read once, however many trials it stands in.
 
     Args:
@@ -39,17 +40,17 @@ def score_trials(login: Login, path: str | Path) -> AttackTrials:
         )
     trials = read_attack_trials(path, Path(path).parent)
     verifier, detector = login.verifier, login.detector
-    voices = _of_files(
+    embeddings = _of_files(
         lambda waves, rates: list(verifier.embed(waves, rates)),
         (name for trial in trials for name in (trial.test, *trial.enrol)),
         path,
     )
-    models = {trial.enrol: enrol(np.stack([voices[name] for name in trial.enrol])) for trial in trials}
-    cosines = [float(voices[trial.test] @ models[trial.enrol]) for trial in trials]
+    models = {trial.enrol: enrol(np.stack([embeddings[name] for name in trial.enrol])) for trial in trials}
+    cosines = [float(embeddings[trial.test] @ models[trial.enrol]) for trial in trials]
     if detector is None:
         return scored_trials(trials, cosines)
-    heard = _of_files(detector.scores, (trial.test for trial in trials), path)
-    return scored_trials(trials, cosines, [float(heard[trial.test]) for trial in trials])
+    scores = _of_files(detector.scores, (trial.test for trial in trials), path)
+    return scored_trials(trials, cosines, [float(scores[trial.test]) for trial in trials])
 
 
 def _of_files(
@@ -66,13 +67,14 @@ def _of_files(
     def batch(clips: Sequence[Decoded]) -> Sequence[T]:
         return score([clip.wave for clip in clips], [clip.rate_hz for clip in clips])
 
-    found: dict[str, T] = {}
+    results: dict[str, T] = {}
     refused = []
-    for name, (clip, value) in zip(files, score_files(batch, files.values(), longest_s=LONGEST_S), strict=True):
+    requests = (Request(audio=file) for file in files.values())
+    for name, (clip, value) in zip(files, score_files(batch, requests, longest_s=LONGEST_S), strict=True):
         if value is None:
             refused.append(f"{name}: {clip.error}")
         else:
-            found[name] = value
+            results[name] = value
     if refused:
         more = f"\nand {len(refused) - SHOWN} more" if len(refused) > SHOWN else ""
         raise DataError(
@@ -80,4 +82,4 @@ def _of_files(
             + "\n".join(refused[:SHOWN])
             + more
         )
-    return found
+    return results
