@@ -52,11 +52,11 @@ def trained_scores(
         Scores of each set, (N,), and ``parameters`` and ``steps``.
     """
     contents = [[*part.pairs.tolist(), *part.families.tolist()] for part in (train, dev, *tests)]
-    own = folder / digest([cfg.model_dump(mode="json"), steps, contents])
+    training = folder / digest([cfg.model_dump(mode="json"), steps, contents])
 
     def measure() -> dict[str, Any]:
         network = new_network(cfg)
-        result = fit_detector(cfg, network, train, dev, own, steps=steps, progress=False)
+        result = fit_detector(cfg, network, train, dev, training, steps=steps, progress=False)
         load_model(result.last, network)
         return {
             "scores": [score_items(network, part.first, cfg.eval.batch).tolist() for part in tests],
@@ -64,8 +64,8 @@ def trained_scores(
             "steps": result.step,
         }
 
-    saved = once(own / "scores.json", measure)
-    shutil.rmtree(own / "checkpoints", ignore_errors=True)
+    saved = once(training / "scores.json", measure)
+    shutil.rmtree(training / "checkpoints", ignore_errors=True)
     return [np.array(scores) for scores in saved["scores"]], {key: saved[key] for key in ("parameters", "steps")}
 
 

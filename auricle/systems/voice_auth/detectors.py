@@ -15,6 +15,7 @@ from auricle.core.files import read_json
 from auricle.data.clips import Clips, as_int16
 from auricle.metrics.scores import read_scores
 from auricle.systems import load
+from auricle.systems.voice_auth.config import VoiceAuthConfig
 from auricle.systems.voice_auth.network import Network, score_items
 
 PART = 64  # clips handed over at once
@@ -62,6 +63,20 @@ def external_detector(folder: str | Path) -> Detector:
     return external
 
 
+def detector_of(cfg: VoiceAuthConfig, network: Network) -> Detector | None:
+    """Give the detector that a config names; None where it names a file of scores.
+
+    Args:
+        cfg: of a run.
+        network: the run's own.
+    """
+    if cfg.detector.scores is not None:
+        return None
+    if cfg.detector.run is not None:
+        return external_detector(cfg.detector.run)
+    return TrainedDetector(network, cfg.data.rate_hz, cfg.eval.batch)
+
+
 def clip_scores(detector: Detector, clips: Clips) -> np.ndarray:
     """Score clips, (N,), higher for bona fide."""
     scores: list[float] = []
@@ -71,7 +86,7 @@ def clip_scores(detector: Detector, clips: Clips) -> np.ndarray:
     return np.array(scores)
 
 
-def file_scores(path: str | Path, clips: Clips) -> np.ndarray:
+def file_scores(path: str, clips: Clips) -> np.ndarray:
     """Read the scores of clips from a file, see `auricle.metrics.scores.read_scores`, (N,).
 
     Raises:
@@ -83,3 +98,10 @@ def file_scores(path: str | Path, clips: Clips) -> np.ndarray:
     if missing:
         raise DataError(f"{path} has no score for {len(missing)} of {len(names)} clips, such as {missing[0]}")
     return np.array([scores[name][0] for name in names])
+
+
+def scores_of(cfg: VoiceAuthConfig, detector: Detector | None, clips: Clips) -> np.ndarray:
+    """Score clips with the detector of a config, from `detector_of`, or read their scores from its file, (N,)."""
+    if detector is not None:
+        return clip_scores(detector, clips)
+    return file_scores(str(cfg.detector.scores), clips)

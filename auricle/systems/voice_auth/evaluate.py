@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from auricle.report.evaluation import Evaluation
 from auricle.systems.voice_auth import controls, data, sweeps
 from auricle.systems.voice_auth.clips import ATTACK, ENROL, ROLE, TARGET, TARGET_GROUP, genuine_and_attacks, of_split
 from auricle.systems.voice_auth.config import VoiceAuthConfig
-from auricle.systems.voice_auth.detectors import clip_scores, file_scores
+from auricle.systems.voice_auth.detectors import scores_of
 from auricle.systems.voice_auth.embeddings import Embedder
 from auricle.systems.voice_auth.infer import VoiceLogin, load
 from auricle.systems.voice_auth.page import page
@@ -34,18 +34,10 @@ from auricle.systems.voice_auth.rows import (
     unprinted,
     verifier_sentences,
 )
-from auricle.systems.voice_auth.trials import Cohort, make_trials, models
+from auricle.systems.voice_auth.trials import Cohort, make_trials
 from auricle.systems.voice_auth.user_trials import score_trials
 
 TOY = "a few voices and classical attacks: it shows how the audit works, not how safe a product is"
-
-
-@dataclass(frozen=True)
-class Audited:
-    """An audit with the trials behind it."""
-
-    audit: Audit
-    trials: AttackTrials
 
 
 def evaluate(cfg: VoiceAuthConfig, run: RunFolder) -> Evaluation:
@@ -64,11 +56,12 @@ def evaluate(cfg: VoiceAuthConfig, run: RunFolder) -> Evaluation:
     embedder = Embedder(cfg, run)
     embeddings = embedder.of(clips)
     scores = detector_scores(cfg, clips, login)
-    verifier = verifier_audit(cfg, clips, embeddings)
-    tandem = tandem_audit(cfg, clips, embeddings, scores, login)
-    rows = [*main_rows(verifier.audit, tandem.audit), *metadata_verifier(cfg, clips)]
-    notes = [*unprinted(verifier.audit, "verifier, all voices"), *unprinted(tandem.audit, "test voices")]
-    notes += unmeasured([*reported(verifier.audit), *tandem.audit.rows])
+    verifier_trials = make_trials(clips, embeddings, cohort=cohort(cfg, clips, embeddings))
+    verifier = audit_of(cfg, verifier_trials)
+    tandem, tandem_trials = tandem_audit(cfg, clips, embeddings, scores, login)
+    rows = [*main_rows(verifier, tandem), *metadata_verifier(cfg, clips)]
+    notes = [*unprinted(verifier, "verifier, all voices"), *unprinted(tandem, "test voices")]
+    notes += unmeasured([*reported(verifier), *tandem.rows])
     matrix: dict[str, Any] = {}
     leak = False
     if cfg.eval.controls:
@@ -77,66 +70,55 @@ def evaluate(cfg: VoiceAuthConfig, run: RunFolder) -> Evaluation:
         if "recoded" in cfg.data.controls:
             row, leak = controls.leak_row(cfg, run, clips)
             rows.append(row)
-    rows += robustness(cfg, clips, embeddings, embedder, login)
-    sentences = [*verifier_sentences(verifier.audit), tandem_sentence(tandem.audit)]
+    rows += sweeps.robustness(cfg, clips, embeddings, embedder, login)
+    sentences = [*verifier_sentences(verifier), tandem_sentence(tandem)]
     return Evaluation(
         unique(rows),
         cfg.data.source,
-        warnings=[sentences[0], *([TOY] if login.toy else []), *dict.fromkeys([*notes, *verifier.audit.notes])],
+        warnings=[sentences[0], *([TOY] if login.toy else []), *dict.fromkeys([*notes, *verifier.notes])],
         lead=[sentence for sentence in sentences if sentence],
         details=details(rows, clips),
         leak=leak,
         extra={
             "verifier": cfg.verifier.spec,
-            "points": [point._asdict() for point in verifier.audit.points],
-            "decisions": [asdict(decisions) for decisions in tandem.audit.decisions],
+            "points": [point._asdict() for point in verifier.points],
+            "decisions": [asdict(decisions) for decisions in tandem.decisions],
             "left_out": matrix,
         },
         scores={
-            "verifier.npz": partial(write_trials, trials=verifier.trials),
-            "tandem.npz": partial(write_trials, trials=tandem.trials),
+            "verifier.npz": partial(write_trials, trials=verifier_trials),
+            "tandem.npz": partial(write_trials, trials=tandem_trials),
             "test.jsonl": clip_rows(clips, scores),
         },
-        page=page(verifier.audit, verifier.trials, tandem.audit, tandem.trials, matrix),
+        page=page(verifier, verifier_trials, tandem, tandem_trials, matrix),
     )
 
 
 def detector_scores(cfg: VoiceAuthConfig, clips: Clips, login: VoiceLogin) -> np.ndarray:
-    """Score the genuine clips and attacks of the test voices, (N,); NaN for all others, or where nothing can."""
+    """Score the genuine clips and attacks of the test voices, (N,); NaN for all other clips."""
     scores = np.full(len(clips), np.nan)
     chosen = of_split(clips, "test") & genuine_and_attacks(clips)
-    if cfg.detector.scores is not None:
-        scores[chosen] = file_scores(cfg.detector.scores, clips.where(chosen))
-    elif login.detector is not None:
-        scores[chosen] = clip_scores(login.detector, clips.where(chosen))
+    scores[chosen] = scores_of(cfg, login.detector, clips.where(chosen))
     return scores
 
 
-def verifier_audit(cfg: VoiceAuthConfig, clips: Clips, embeddings: np.ndarray) -> Audited:
-    """Audit the verifier on all voices, with thresholds set on their own zero-effort trials."""
-    cohort = None
-    if cfg.verifier.as_norm:
-        enrolled = clips.values(ROLE) == ENROL
-        groups = clips.values(fields.SPEAKER_GROUP)[enrolled]
-        cohort = Cohort(embeddings[enrolled], groups, cfg.verifier.as_norm)
-    trials = make_trials(clips, embeddings, cohort=cohort)
-    return Audited(audit_of(cfg, trials), trials)
+def cohort(cfg: VoiceAuthConfig, clips: Clips, embeddings: np.ndarray) -> Cohort | None:
+    """Give the enrolment utterances as the cohort of AS-norm; None where scores are plain cosines."""
+    if not cfg.verifier.as_norm:
+        return None
+    chosen = clips.values(ROLE) == ENROL
+    return Cohort(embeddings[chosen], clips.values(fields.SPEAKER_GROUP)[chosen], cfg.verifier.as_norm)
 
 
 def tandem_audit(
     cfg: VoiceAuthConfig, clips: Clips, embeddings: np.ndarray, scores: np.ndarray, login: VoiceLogin
-) -> Audited:
-    """Audit both halves on the test voices, with every threshold set on other voices."""
+) -> tuple[Audit, AttackTrials]:
+    """Audit both halves on the test voices, with every threshold set on other voices; the audit and its trials."""
     test, dev = of_split(clips, "test"), of_split(clips, "train", "dev")
     trials = make_trials(clips.where(test), embeddings[test], seen=cfg.data.seen, detector=scores[test])
-    found = audit_of(
-        cfg,
-        trials,
-        points=login.points,
-        detector_threshold=login.calibration.threshold,
-        dev=make_trials(clips.where(dev), embeddings[dev]),
-    )
-    return Audited(found, trials)
+    dev_trials = make_trials(clips.where(dev), embeddings[dev])
+    threshold = login.calibration.threshold
+    return audit_of(cfg, trials, points=login.points, detector_threshold=threshold, dev=dev_trials), trials
 
 
 def reported(verifier: Audit) -> list[AuditRow]:
@@ -166,27 +148,10 @@ def metadata_verifier(cfg: VoiceAuthConfig, clips: Clips) -> list[MetricRow]:
     table = numbers(clips)
     table = (table - table.mean(axis=0)) / np.maximum(table.std(axis=0), 1e-9)
     unit = table / np.maximum(np.linalg.norm(table, axis=1, keepdims=True), 1e-9)
-    found = audit_of(cfg, make_trials(clips, unit))
+    result = audit_of(cfg, make_trials(clips, unit))
     names = ("eer", "bypass_rate", "false_rejection")
-    rows = [row for row in found.rows if row.name in names and not (row.generator or row.language)]
+    rows = [row for row in result.rows if row.name in names and not (row.generator or row.language)]
     return metric_rows(rows, baseline="metadata")
-
-
-def robustness(
-    cfg: VoiceAuthConfig, clips: Clips, embeddings: np.ndarray, embedder: Embedder, login: VoiceLogin
-) -> list[MetricRow]:
-    """Sweep noise, codecs, durations and enrolment length on the test voices, and carry thresholds to other sources."""
-    points = [point for point in login.points if point.usable]
-    rows = sweeps.transfer(cfg, clips, embeddings)
-    if not points or not cfg.eval.sweep_clips:
-        return rows
-    tested = of_split(clips, "test")
-    test, others = clips.where(tested), clips.where(~tested)
-    enrolled = models(test, embeddings[tested])
-    heard = test.where(genuine_and_attacks(test))
-    threshold = login.calibration.threshold
-    rows += sweeps.sweep(cfg, heard, others, enrolled, points, embedder, login.detector, threshold)
-    return [*rows, *sweeps.enrolment(cfg, test, embeddings[tested], points)]
 
 
 def details(rows: Sequence[MetricRow], clips: Clips) -> list[str]:
@@ -203,16 +168,7 @@ def unique(rows: Sequence[MetricRow]) -> list[MetricRow]:
 
 def clip_rows(clips: Clips, scores: np.ndarray) -> list[dict[str, Any]]:
     """Give one row for each genuine clip and attack of the test voices, with the detector's score of it (N,)."""
-    names = (
-        fields.LABEL,
-        fields.FAMILY,
-        fields.GENERATOR,
-        ATTACK,
-        TARGET,
-        TARGET_GROUP,
-        fields.LANGUAGE,
-        fields.PAIR,
-    )
+    names = (fields.LABEL, fields.FAMILY, fields.GENERATOR, ATTACK, TARGET, TARGET_GROUP, fields.LANGUAGE, fields.PAIR)
     rows = []
     for index in np.flatnonzero(of_split(clips, "test") & genuine_and_attacks(clips)):
         fact, score = clips.facts[index], scores[index]
@@ -235,9 +191,9 @@ def evaluate_manifest(cfg: VoiceAuthConfig, run: RunFolder, path: str | Path) ->
     login = load(run.path)
     trials = score_trials(login, path)
     threshold = login.calibration.threshold if trials.detector is not None else None
-    found = audit_of(cfg, trials, detector_threshold=threshold)
+    result = audit_of(cfg, trials, detector_threshold=threshold)
     name = Path(path).stem
-    return _external(found, name, login.toy, {f"{name}.npz": partial(write_trials, trials=trials)})
+    return _external(result, name, login.toy, {f"{name}.npz": partial(write_trials, trials=trials)})
 
 
 def evaluate_scores(score_file: str | Path, key_file: str | Path) -> Evaluation:
@@ -257,18 +213,18 @@ def evaluate_scores(score_file: str | Path, key_file: str | Path) -> Evaluation:
     return _external(audit(trials), Path(score_file).stem, False, {})
 
 
-def _external(found: Audit, name: str, toy: bool, scores: dict[str, Any]) -> Evaluation:
+def _external(result: Audit, name: str, toy: bool, scores: dict[str, Any]) -> Evaluation:
     """Give the audit of trials from outside."""
     return Evaluation(
-        unique([*metric_rows(found.rows), *chance_rows(found.points)]),
+        unique([*metric_rows(result.rows), *chance_rows(result.points)]),
         name,
         warnings=[
-            *verifier_sentences(found),
-            tandem_sentence(found) or "no detector scores: the verifier alone",
+            *verifier_sentences(result),
+            tandem_sentence(result) or "no detector scores: the verifier alone",
             *([TOY] if toy else []),
-            *unprinted(found, "all trials"),
-            *unmeasured(found.rows),
-            *found.notes,
+            *unprinted(result, "all trials"),
+            *unmeasured(result.rows),
+            *result.notes,
         ],
         toy=toy,
         scores=scores,

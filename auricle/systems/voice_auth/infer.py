@@ -20,7 +20,7 @@ from auricle.metrics.calibration import Calibration
 from auricle.metrics.verification import OperatingPoint
 from auricle.systems.batching import Decoded, score_files
 from auricle.systems.voice_auth.config import VoiceAuthConfig
-from auricle.systems.voice_auth.detectors import Detector, TrainedDetector, external_detector
+from auricle.systems.voice_auth.detectors import Detector, detector_of
 from auricle.systems.voice_auth.network import Network
 from auricle.train.checkpoint import load_model
 
@@ -113,11 +113,7 @@ class VoiceLogin:
     @cached_property
     def detector(self) -> Detector | None:
         """The detector, loaded at first use; None where the run has scores of its own clips only."""
-        if self.cfg.detector.scores is not None:
-            return None
-        if self.cfg.detector.run is not None:
-            return external_detector(self.cfg.detector.run)
-        return TrainedDetector(self.network, self.cfg.data.rate_hz, self.cfg.eval.batch)
+        return detector_of(self.cfg, self.network)
 
     @property
     def point(self) -> OperatingPoint:

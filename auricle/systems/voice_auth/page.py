@@ -48,7 +48,7 @@ def page(
     )
 
 
-def verifier_scores(found: Audit, trials: AttackTrials) -> Plot:
+def verifier_scores(result: Audit, trials: AttackTrials) -> Plot:
     """Draw own users, strangers and attacks by what the attacker has, with the thresholds that carry their target."""
     classes = {
         "own users": trials.score[trials.kind == "target"],
@@ -57,18 +57,18 @@ def verifier_scores(found: Audit, trials: AttackTrials) -> Plot:
     for generator in trials.generator.present():
         if generator:
             classes[generator] = trials.score[trials.generator == generator]
-    lines = {f"FAR {share_text(point.far_target)}": point.threshold for point in found.points if point.usable}
+    lines = {f"FAR {share_text(point.far_target)}": point.threshold for point in result.points if point.usable}
     return class_histogram(ScoreClasses("verifier", classes, lines, "cosine with the claimed voice"))
 
 
-def detector_scores(found: Audit, trials: AttackTrials) -> list[Plot]:
+def detector_scores(result: Audit, trials: AttackTrials) -> list[Plot]:
     """Draw the detector's scores of genuine speech and of each attack, one score a clip."""
-    if trials.detector is None or found.detector_threshold is None:
+    if trials.detector is None or result.detector_threshold is None:
         return []
-    _, first = np.unique(np.asarray(trials.test), return_index=True)
+    first = _first_trials(trials)
     scores, generators = trials.detector[first], np.asarray(trials.generator)[first]
     classes = {name or "genuine": scores[generators == name] for name in sorted(set(generators))}
-    lines = {"threshold": found.detector_threshold}
+    lines = {"threshold": result.detector_threshold}
     return [class_histogram(ScoreClasses("detector", classes, lines, "score (higher: more bona fide)"))]
 
 
@@ -76,10 +76,15 @@ def detector_curves(trials: AttackTrials) -> list[Curve]:
     """Give the detector's DET curves on seen and unseen attacks."""
     if trials.detector is None or trials.domain is None:
         return []
-    _, first = np.unique(np.asarray(trials.test), return_index=True)
+    first = _first_trials(trials)
     scores, domain = trials.detector[first], np.asarray(trials.domain)[first]
     real = scores[domain == ""]
     return [Curve(label, real, scores[domain == name]) for name, label in DOMAINS.items() if (domain == name).any()]
+
+
+def _first_trials(trials: AttackTrials) -> np.ndarray:
+    """Give the first trial of each clip: a detector has one score a clip."""
+    return np.unique(np.asarray(trials.test), return_index=True)[1]
 
 
 def left_out_map(matrix: Mapping[str, Any]) -> list[Plot]:
@@ -91,12 +96,12 @@ def left_out_map(matrix: Mapping[str, Any]) -> list[Plot]:
     return [heat_map(Matrix(title, families, families, values, "left out", "tested on", (0.0, 50.0), "%"))]
 
 
-def bypass_map(found: Audit) -> list[Plot]:
+def bypass_map(result: Audit) -> list[Plot]:
     """Draw the bypass rate of each generator in each language."""
-    point = next((point for point in found.points if point.usable), None)
+    point = next((point for point in result.points if point.usable), None)
     if point is None:
         return []
-    generators, languages, values = bypass_table(found, point.far_target)
+    generators, languages, values = bypass_table(result, point.far_target)
     if not generators or len(languages) < 2:
         return []
     title = f"Bypass rate at FAR {share_text(point.far_target)}"

@@ -126,11 +126,11 @@ def chance_rows(points: Iterable[OperatingPoint]) -> list[MetricRow]:
     return rows
 
 
-def unprinted(found: Audit, part: str) -> list[str]:
+def unprinted(result: Audit, part: str) -> list[str]:
     """Say which false-accept targets have too few impostor trials, to be claimed or even to be printed."""
     notes = []
-    pairs = "" if found.n_speaker_pairs is None else f" of {found.n_speaker_pairs} pairs of speakers"
-    for point in found.points:
+    pairs = "" if result.n_speaker_pairs is None else f" of {result.n_speaker_pairs} pairs of speakers"
+    for point in result.points:
         few = f"{part}, false-accept target {share_text(point.far_target)}: {point.n} impostor trials{pairs}"
         if not point.usable:
             notes.append(f"{few}; nothing is printed below {round(USABLE_ACCEPTS / point.far_target)}")
@@ -144,36 +144,36 @@ def unmeasured(rows: Iterable[AuditRow]) -> list[str]:
     return [f"{row.name} ({group_of(row)}) was not measured: {row.note}" for row in rows if row.value is None]
 
 
-def verifier_sentences(found: Audit) -> list[str]:
+def verifier_sentences(result: Audit) -> list[str]:
     """Say in plain sentences how often each attack passes, the most successful first."""
-    point = next((point for point in found.points if point.usable), None)
+    point = next((point for point in result.points if point.usable), None)
     if point is None:
         return ["There are too few impostor trials for any false-accept target, so nothing is said about attacks."]
     attacks = [
         row
-        for row in found.rows
+        for row in result.rows
         if row.name == "bypass_rate" and row.far == point.far_target and row.generator and row.value is not None
         if row.condition is None and row.language is None and row.domain is None
     ]
     sentences = [
         f"At a false-accept rate of {share_text(point.far_target)}, {_attack(str(row.generator))} passes "
-        f"{_value(row)} of the time ({row.n} attacks on {found.n_speakers} speakers)."
+        f"{_value(row)} of the time ({row.n} attacks on {result.n_speakers} speakers)."
         for row in sorted(attacks, key=lambda row: -(row.value or 0.0))
     ]
-    frr = found.find("false_rejection", far=point.far_target)
+    frr = result.find("false_rejection", far=point.far_target)
     return [*sentences, f"At the same threshold true speakers are refused {_value(frr)} of the time ({frr.n} trials)."]
 
 
-def tandem_sentence(found: Audit) -> str:
+def tandem_sentence(result: Audit) -> str:
     """Say what the detector behind the verifier changes; empty where there is none."""
-    point = next((point for point in found.points if point.usable), None)
-    if point is None or found.detector_threshold is None:
+    point = next((point for point in result.points if point.usable), None)
+    if point is None or result.detector_threshold is None:
         return ""
     names = ("bypass_rate", "tandem_bypass_rate", "tandem_false_rejection")
-    alone, both, frr = (_value(found.find(name, far=point.far_target)) for name in names)
+    alone, both, frr = (_value(result.find(name, far=point.far_target)) for name in names)
     return (
         f"With the detector behind the verifier {both} of all attacks pass instead of {alone}, and true speakers are "
-        f"refused {frr} of the time ({found.n_speakers} speakers the detector never heard)."
+        f"refused {frr} of the time ({result.n_speakers} speakers the detector never heard)."
     )
 
 
@@ -187,11 +187,11 @@ def _attack(family: str) -> str:
     return f"{family} ({ATTACKERS[attack_of(family)]})" if family in FAMILIES else family
 
 
-def bypass_table(found: Audit, far: float) -> tuple[list[str], list[str], np.ndarray]:
+def bypass_table(result: Audit, far: float) -> tuple[list[str], list[str], np.ndarray]:
     """Give bypass rates by generator and language, in percent: names and (G, L), NaN where none was tried."""
     cells: Mapping[tuple[str, str], float] = {
         (str(row.generator), str(row.language)): 100 * row.value
-        for row in found.rows
+        for row in result.rows
         if row.name == "bypass_rate" and row.far == far and row.generator and row.language and row.value is not None
     }
     generators, languages = (list(dict.fromkeys(names)) for names in zip(*cells, strict=True)) if cells else ([], [])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -15,10 +15,11 @@ from auricle.data import fields
 from auricle.data.clips import Clips, as_int16
 from auricle.metrics.audit import Audit, AuditRow
 from auricle.metrics.verification import OperatingPoint
-from auricle.systems.voice_auth.clips import ENROL, ROLE, SPOOF, TARGET, TEST
+from auricle.systems.voice_auth.clips import ENROL, ROLE, SPOOF, TARGET, TEST, of_split
 from auricle.systems.voice_auth.config import VoiceAuthConfig
-from auricle.systems.voice_auth.detectors import Detector, clip_scores
+from auricle.systems.voice_auth.detectors import clip_scores
 from auricle.systems.voice_auth.embeddings import Embedder
+from auricle.systems.voice_auth.infer import VoiceLogin
 from auricle.systems.voice_auth.rows import RATES, audit_of, clip_eer, metric_rows
 from auricle.systems.voice_auth.trials import Model, joined, make_trials, models, thresholds
 
@@ -74,32 +75,40 @@ def changes(cfg: VoiceAuthConfig, others: Clips) -> Iterator[tuple[str, Change]]
         yield f"first {seconds:g} s", cut(seconds)
 
 
-def sweep(
-    cfg: VoiceAuthConfig,
-    test: Clips,
-    others: Clips,
-    enrolled: dict[str, Model],
-    points: Sequence[OperatingPoint],
-    embedder: Embedder,
-    detector: Detector | None,
-    threshold: float,
+def robustness(
+    cfg: VoiceAuthConfig, clips: Clips, embeddings: np.ndarray, embedder: Embedder, login: VoiceLogin
 ) -> list[MetricRow]:
-    """Measure every condition at thresholds that were set on clean speech of other voices.
+    """Carry thresholds to other sources, and sweep noise, codecs, durations and enrolment length on the test voices.
 
     Args:
         cfg: conditions and the number of clips.
-        test: clips of the test voices.
-        others: clips of other voices, for the babble.
-        enrolled: models of the test voices.
-        points: thresholds of the verifier.
+        clips: of the run.
+        embeddings: of them, (N, D).
         embedder: the verifier.
-        detector: the detector; None leaves it out.
-        threshold: its threshold.
-
-    Returns:
-        False rejection, zero-effort FAR, bypass rate (with and without detector) and detector EER by condition.
+        login: the trained run, whose thresholds were set on clean speech of other voices.
     """
+    rows = transfer(cfg, clips, embeddings)
+    points = [point for point in login.points if point.usable]
+    if not points or not cfg.eval.sweep_clips:
+        return rows
+    tested = of_split(clips, "test")
+    test, others = clips.where(tested), clips.where(~tested)
+    rows += conditions(cfg, test, others, models(test, embeddings[tested]), points, embedder, login)
+    return [*rows, *enrolment(cfg, test, embeddings[tested], points)]
+
+
+def conditions(
+    cfg: VoiceAuthConfig,
+    test: Clips,
+    others: Clips,
+    enrolled: Mapping[str, Model],
+    points: Sequence[OperatingPoint],
+    embedder: Embedder,
+    login: VoiceLogin,
+) -> list[MetricRow]:
+    """Measure rates (with and without detector) and detector EER in every condition; babble is made of `others`."""
     clean = sampled(cfg, test)
+    detector = login.detector
     parts, rows = [], []
     for name, change in changes(cfg, others):
         clips = replace(clean, waves=[as_int16(change(clean.wave(index), index)) for index in range(len(clean))])
@@ -108,10 +117,11 @@ def sweep(
         parts.append(make_trials(clips, embeddings, enrolled, detector=scores, condition=name))
         if scores is not None:
             rows.append(clip_eer(cfg, scores, clips, "detector_eer", f"sweep: {name}"))
-    found = audit_of(cfg, joined(parts), points=points, detector_threshold=None if detector is None else threshold)
+    threshold = None if detector is None else login.calibration.threshold
+    result = audit_of(cfg, joined(parts), points=points, detector_threshold=threshold)
     wanted = (*RATES, "tandem_bypass_rate", "tandem_false_rejection")
     by_condition = [
-        row for row in found.rows if row.name in wanted and row.condition and not (row.generator or row.language)
+        row for row in result.rows if row.name in wanted and row.condition and not (row.generator or row.language)
     ]
     return [*metric_rows(by_condition, "sweep: "), *rows]
 
@@ -123,9 +133,8 @@ def enrolment(
     rows: list[MetricRow] = []
     for count in cfg.eval.enrolments:
         if count < cfg.data.enrol:
-            trials = make_trials(test, embeddings, models(test, embeddings, count))
-            found = audit_of(cfg, trials, points=points)
-            rows += metric_rows(whole(found, (*RATES, "eer")), f"sweep: {count} enrolment utterance(s), ")
+            result = audit_of(cfg, make_trials(test, embeddings, models(test, embeddings, count)), points=points)
+            rows += metric_rows(whole(result, (*RATES, "eer")), f"sweep: {count} enrolment utterance(s), ")
     return rows
 
 
@@ -143,14 +152,14 @@ def transfer(cfg: VoiceAuthConfig, clips: Clips, embeddings: np.ndarray) -> list
         points = [point for point in thresholds(set_on, cfg.eval.fars) if point.usable]
         for there, measured in trials.items():
             if there != here and points and len(set(measured.target)) > 1:
-                found = audit_of(cfg, measured, points=points)
-                rows += metric_rows(whole(found, RATES), f"threshold of {here} on {there}, ")
+                result = audit_of(cfg, measured, points=points)
+                rows += metric_rows(whole(result, RATES), f"threshold of {here} on {there}, ")
     return rows
 
 
-def whole(found: Audit, names: Sequence[str]) -> list[AuditRow]:
+def whole(result: Audit, names: Sequence[str]) -> list[AuditRow]:
     """Give the rows of some metrics that are of all generators, languages and conditions."""
-    return [row for row in found.rows if row.name in names and not (row.generator or row.language or row.condition)]
+    return [row for row in result.rows if row.name in names and not (row.generator or row.language or row.condition)]
 
 
 def source_kinds(clips: Clips) -> np.ndarray:

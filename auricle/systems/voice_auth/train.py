@@ -23,7 +23,7 @@ from auricle.systems.voice_auth import data
 from auricle.systems.voice_auth.batches import Batch, ClipFeatures, PairedBatches, extract_features
 from auricle.systems.voice_auth.clips import of_split
 from auricle.systems.voice_auth.config import TrainConfig, VoiceAuthConfig
-from auricle.systems.voice_auth.detectors import TrainedDetector, clip_scores, external_detector, file_scores
+from auricle.systems.voice_auth.detectors import detector_of, scores_of
 from auricle.systems.voice_auth.embeddings import Embedder
 from auricle.systems.voice_auth.network import Network, score_items
 from auricle.systems.voice_auth.trials import make_trials, models, thresholds
@@ -57,31 +57,16 @@ def train(cfg: VoiceAuthConfig, run: RunFolder) -> Path:
         if not is_main_process():
             return run.checkpoints / FINAL
         load_model(result.last, network)  # dev is two voices: enough for a threshold, not to pick a checkpoint by
+    dev_scores = scores_of(cfg, detector_of(cfg, network), dev)
+    embeddings = Embedder(cfg, run).of(clips)
+    enrolled = models(clips, embeddings)
     meta = {
-        "calibration": calibrate(scores_of(cfg, network, dev), dev.labels).to_dict(),
-        **login_facts(cfg, clips, Embedder(cfg, run).of(clips)),
-    }
-    return save_model(run.checkpoints / FINAL, network, meta)
-
-
-def scores_of(cfg: VoiceAuthConfig, network: Network, clips: Clips) -> np.ndarray:
-    """Score clips with the detector that the config names, (N,)."""
-    if cfg.detector.scores is not None:
-        return file_scores(cfg.detector.scores, clips)
-    if cfg.detector.run is not None:
-        return clip_scores(external_detector(cfg.detector.run), clips)
-    return clip_scores(TrainedDetector(network, cfg.data.rate_hz, cfg.eval.batch), clips)
-
-
-def login_facts(cfg: VoiceAuthConfig, clips: Clips, embeddings: np.ndarray) -> dict[str, Any]:
-    """Enrol all voices, and set the verifier's thresholds; for the checkpoint's ``meta.json``."""
-    return {
+        "calibration": calibrate(dev_scores, dev.labels).to_dict(),
         "verifier": cfg.verifier.spec,
-        "enrolled": {
-            name: [round(float(x), 6) for x in model.vector] for name, model in models(clips, embeddings).items()
-        },
+        "enrolled": {name: [round(float(x), 6) for x in model.vector] for name, model in enrolled.items()},
         "points": [point._asdict() for point in dev_points(cfg, clips, embeddings)],
     }
+    return save_model(run.checkpoints / FINAL, network, meta)
 
 
 def dev_points(cfg: VoiceAuthConfig, clips: Clips, embeddings: np.ndarray) -> list[OperatingPoint]:
@@ -122,26 +107,17 @@ def fit_detector(
         steps: other than the config's, for controls.
         progress: show a bar.
     """
-    recipe = cfg.train
-    count = steps or recipe.max_steps
     network.fit_scale([copy for copies in train_clips.copies for copy in copies])
-    batches = PairedBatches(train_clips, steps=network.steps, batch=recipe.batch, seed=derive(cfg.seed, "batches"))
     return fit(
         network,
-        Step(recipe),
-        batches,
+        Step(cfg.train),
+        PairedBatches(train_clips, steps=network.steps, batch=cfg.train.batch, seed=derive(cfg.seed, "batches")),
         folder=folder,
-        max_steps=count,
-        lr=recipe.lr,
         seed=cfg.seed,
-        weight_decay=recipe.weight_decay,
         evaluate=dev_metrics(dev, cfg.eval.batch),
-        eval_every=min(recipe.eval_every, count),
-        monitor="dev_loss",
-        keep_best=1,
-        save_every=recipe.save_every,
         meta={"system": "voice_auth"},
         progress=progress,
+        **cfg.train.loop(steps),
     )
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
@@ -16,7 +15,6 @@ from auricle.metrics.verification import enrol
 from auricle.systems.batching import Decoded, score_files
 from auricle.systems.voice_auth.infer import LONGEST_S, VoiceLogin
 
-T = TypeVar("T")
 SHOWN = 20  # refused files that a message names
 
 
@@ -39,42 +37,37 @@ def score_trials(login: VoiceLogin, path: str | Path) -> AttackTrials:
             "verifier.as_norm needs a cohort, which a list of trials does not bring; use a run with verifier.as_norm=0"
         )
     trials = read_attack_trials(path, Path(path).parent)
-    verifier, detector = login.verifier, login.detector
-    embeddings = _of_files(
-        lambda waves, rates: list(verifier.embed(waves, rates)),
-        (name for trial in trials for name in (trial.test, *trial.enrol)),
-        path,
-    )
-    models = {trial.enrol: enrol(np.stack([embeddings[name] for name in trial.enrol])) for trial in trials}
-    cosines = [float(embeddings[trial.test] @ models[trial.enrol]) for trial in trials]
-    if detector is None:
+    files = _scored_files(login, dict.fromkeys(name for trial in trials for name in (trial.test, *trial.enrol)), path)
+    models = {trial.enrol: enrol(np.stack([files[name][0] for name in trial.enrol])) for trial in trials}
+    cosines = [float(files[trial.test][0] @ models[trial.enrol]) for trial in trials]
+    if login.detector is None:
         return scored_trials(trials, cosines)
-    scores = _of_files(detector.scores, (trial.test for trial in trials), path)
-    return scored_trials(trials, cosines, [float(scores[trial.test]) for trial in trials])
+    return scored_trials(trials, cosines, [files[trial.test][1] for trial in trials])
 
 
-def _of_files(
-    score: Callable[[list[np.ndarray], list[int]], Sequence[T]], names: Iterable[str], path: str | Path
-) -> dict[str, T]:
-    """Score every file that is named once.
+def _scored_files(login: VoiceLogin, names: Iterable[str], path: str | Path) -> dict[str, tuple[np.ndarray, float]]:
+    """Give the embedding and the detector's score of every file; NaN for a score where there is no detector.
 
     Raises:
         DataError: files that are refused; a trial without a score would otherwise be dropped in silence.
     """
     root = Path(path).parent
-    files = {name: located(name, root) or root / name for name in dict.fromkeys(names)}
+    files = {name: located(name, root) or root / name for name in names}
+    verifier, detector = login.verifier, login.detector
 
-    def batch(clips: Sequence[Decoded]) -> Sequence[T]:
-        return score([clip.wave for clip in clips], [clip.rate_hz for clip in clips])
+    def score(clips: Sequence[Decoded]) -> list[tuple[np.ndarray, float]]:
+        waves, rates_hz = [clip.wave for clip in clips], [clip.rate_hz for clip in clips]
+        scores = [np.nan] * len(clips) if detector is None else detector.scores(waves, rates_hz)
+        return list(zip(verifier.embed(waves, rates_hz), map(float, scores), strict=True))
 
-    results: dict[str, T] = {}
+    results: dict[str, tuple[np.ndarray, float]] = {}
     refused = []
     requests = (Request(audio=file) for file in files.values())
-    for name, (clip, value) in zip(files, score_files(batch, requests, longest_s=LONGEST_S), strict=True):
-        if value is None:
+    for name, (clip, result) in zip(files, score_files(score, requests, longest_s=LONGEST_S), strict=True):
+        if result is None:
             refused.append(f"{name}: {clip.error}")
         else:
-            results[name] = value
+            results[name] = result
     if refused:
         more = f"\nand {len(refused) - SHOWN} more" if len(refused) > SHOWN else ""
         raise DataError(

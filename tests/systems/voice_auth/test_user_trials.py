@@ -16,8 +16,8 @@ from auricle.data.protocols.attack_trials import COLUMNS
 from auricle.data.spoof import synthesize
 from auricle.systems import pipeline
 from auricle.systems import system as find
-from auricle.systems.voice_auth.brought import score_trials
 from auricle.systems.voice_auth.infer import load
+from auricle.systems.voice_auth.user_trials import score_trials
 
 VOICES, CLIPS = 3, 4
 
@@ -73,14 +73,16 @@ def listed(folder, rows):
 
 def audited(finished, path):
     cfg, run = pipeline.open_existing("voice_auth", finished)
-    return find("voice_auth").evaluate_manifest(cfg, run, path)
+    return pipeline.evaluate_manifest(find("voice_auth"), cfg, run, path)
 
 
-def test_the_audit_of_own_clips_says_what_passes_and_keeps_the_trials(finished, folder):
+def test_an_audit_of_own_clips_says_what_passes_and_keeps_the_trials(finished, folder):
     place, rows = folder
     report = audited(finished, listed(place, rows))
     found = {row.name for row in report.metrics if row.baseline is None}
     assert {"eer", "detector_eer"} <= found
+    assert {row.data for row in report.metrics} == {"mine"}
+    assert not (finished / "report-mine.html").exists()
     assert Report.load(finished / "report-mine.json").data == "mine"
     trials = read_trials(finished / "scores" / "mine.npz")
     assert len(trials.score) == len(rows)
