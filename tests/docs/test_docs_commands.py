@@ -124,7 +124,7 @@ FAST = list(dict.fromkeys(one.arguments for one in OURS if not " ".join(("auricl
 
 
 @pytest.fixture(scope="module")
-def desk(smoke_run, tmp_path_factory):
+def desk(finished, tmp_path_factory):
     """A folder in which the files that the pages speak of are at hand."""
     from auricle.data import embedded
 
@@ -143,7 +143,7 @@ def desk(smoke_run, tmp_path_factory):
 
     from_csv(folder / "files.csv", folder / "given.jsonl")
     run = folder / "given-run"
-    shutil.copytree(smoke_run, run)
+    shutil.copytree(finished("mambo"), run)
     saved = read_json(run / "config.json")
     saved["config"]["eval"]["controls"] = False  # half a minute of training that the smoke run has done already
     write_json(run / "config.json", saved)
