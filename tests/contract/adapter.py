@@ -28,6 +28,7 @@ class Adapter:
         meta: builds the model of `paper()`; called under the meta device.
         packages: importable package -> the command that brings it; without it, tests of a finished run are skipped.
         clocks: arms that only measure time, as "claim arm": their settings are the same for every seed.
+        asks: what `auricle infer` needs beside audio files, such as ``("--text", "who speaks?")``.
     """
 
     config: Callable[[], Any]
@@ -39,6 +40,7 @@ class Adapter:
     meta: Callable[[], nn.Module]
     packages: Mapping[str, str] = field(default_factory=dict)
     clocks: frozenset[str] = frozenset()
+    asks: tuple[str, ...] = ()
 
 
 def adapter_of(name: str) -> Adapter:
@@ -47,7 +49,7 @@ def adapter_of(name: str) -> Adapter:
     Raises:
         AssertionError: it has none.
     """
-    module = f"tests.systems.{name}.adapter"
+    module = f"tests.systems.{name}.adapter" if name != "dummy" else "tests.dummy.adapter"
     try:
         there = importlib.util.find_spec(module) is not None
     except ModuleNotFoundError:  # not even the folder

@@ -1,21 +1,16 @@
-"""The shape of the house: no circle of imports, no way back up, and inference that carries no training with it."""
+"""The shape of the house: no circle of imports, no way back up, one place for what stands in one place."""
 
 from __future__ import annotations
 
 import ast
-import subprocess
-import sys
 import tomllib
 from functools import cache
 from pathlib import Path
 
-import pytest
-
-from auricle.systems import NAMES
+from auricle.core.names import PAPERS
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "auricle"
-HEAVY = ("auricle.train.loop", "auricle.report.html")  # what answering needs neither of
 
 
 def module_name(path: Path) -> str:
@@ -114,16 +109,10 @@ def test_a_report_is_put_together_in_one_place():
     assert makers == {"auricle.core.report", "auricle.report.evaluation"}
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_answering_loads_neither_training_nor_pages(name):
-    code = (
-        f"import sys, auricle.systems.{name}.infer; print(*[one for one in {HEAVY!r} if one in sys.modules], sep=', ')"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
-    assert done.stdout.strip() == ""
-
-
 def test_the_rule_that_systems_are_apart_names_all_of_them():
-    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"]
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
     apart = [contract["modules"] for contract in contracts if contract["type"] == "independence"]
-    assert apart == [sorted(f"auricle.systems.{name}" for name in NAMES)]
+    works = {row.system for row in PAPERS if row.works} - {"dummy"}
+    assert apart == [sorted(f"auricle.systems.{name}" for name in works)]

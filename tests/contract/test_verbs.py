@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import html.parser
-import importlib
-import importlib.util
 import itertools
 import json
 import os
@@ -15,6 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from auricle.claims.claim import Cell
+from auricle.claims.runner import _plain
+from auricle.core.errors import ConfigError
 from auricle.core.report import Report
 from auricle.data import embedded, manifest
 from auricle.systems import NAMES, system
@@ -46,9 +47,11 @@ def moved(run, tmp_path):
 
 
 @pytest.fixture
-def other(finished, name):
-    """A finished run of another system."""
-    return finished(NAMES[NAMES.index(name) - 1])
+def other(moved, name):
+    """A run that says it is another system's."""
+    saved = json.loads((moved / "config.json").read_text())
+    (moved / "config.json").write_text(json.dumps(saved | {"system": NAMES[NAMES.index(name) - 1]}))
+    return moved
 
 
 def lines(done):
@@ -163,7 +166,7 @@ def test_the_run_of_another_system_is_refused(name, other, verb):
     preset = ("--preset", "smoke") if verb == "run" else ()
     inputs = [embedded.clips("speech")[0].file()] if verb == "infer" else []
     done = in_process(verb, name, *preset, "--run", other, *inputs, check=False)
-    assert_refused(done, other.parent.name, name)
+    assert_refused(done, f"is a run of '{NAMES[NAMES.index(name) - 1]}', not of '{name}'")
 
 
 # --- infer ------------------------------------------------------------------------------------------------------------
@@ -171,14 +174,19 @@ def test_the_run_of_another_system_is_refused(name, other, verb):
 
 def test_a_moved_folder_answers_with_one_line_an_input(name, moved, tmp_path):
     files = [embedded.clips(kind)[0].file() for kind in ("music", "speech", "sound")]
-    done = in_process("infer", name, "--run", moved, *files)
+    asks = adapter_of(name).asks
+    done = in_process("infer", name, "--run", moved, *files, *asks)
     found = lines(done)
     assert [row["input"] for row in found] == list(map(str, files))
     assert not [row for row in found if "error" in row or len(row) < 2]
     assert all(row["warnings"] for row in found), "a model of the smoke preset says what it is"
     moved.rename(tmp_path / "again")
-    again = in_process("infer", name, "--run", tmp_path / "again", *files)
+    again = in_process("infer", name, "--run", tmp_path / "again", *files, *asks)
     assert again.stdout.replace(str(tmp_path / "again"), str(moved)) == done.stdout
+    table = "\n".join(["audio", *map(str, files)])
+    (tmp_path / "asked.csv").write_text(table)
+    asked = in_process("infer", name, "--run", tmp_path / "again", "--requests", tmp_path / "asked.csv", *asks)
+    assert asked.stdout == again.stdout
 
 
 def test_hostile_files_are_refused_by_name_and_the_good_ones_answered(name, moved, tmp_path):
@@ -187,7 +195,8 @@ def test_hostile_files_are_refused_by_name_and_the_good_ones_answered(name, move
     cases = [case for case in make_hostile(tmp_path / "files") if "\0" not in str(case.path)]
     assert len({case.accept for case in cases}) == 2
     cases = [case for case in cases if not os.path.isdir(case.path)]  # a folder is answered file by file
-    done = in_process("infer", name, "--run", moved, *(case.path for case in cases), check=False)
+    asks = adapter_of(name).asks
+    done = in_process("infer", name, "--run", moved, *(case.path for case in cases), *asks, check=False)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     found = lines(done)
@@ -196,7 +205,7 @@ def test_hostile_files_are_refused_by_name_and_the_good_ones_answered(name, move
         if case.accept:
             assert "error" not in row, row
         else:
-            assert set(row) == {"input", "error"}
+            assert set(row) - {"request"} == {"input", "error"}
             assert row["error"].strip()
     assert f"{sum(not case.accept for case in cases)} input(s) could not be used" in done.stderr
 
@@ -261,31 +270,48 @@ def test_evaluate_takes_a_score_file_or_says_that_it_cannot(name, tmp_path):
     assert_answered_or_refused(done)
 
 
-def test_infer_draws_pictures_or_says_that_it_cannot(name, moved, tmp_path):
+def test_infer_writes_files_or_says_that_it_cannot(name, moved, tmp_path):
     clip = embedded.clips("speech")[0].file()
-    done = in_process("infer", name, "--run", moved, clip, "--plots", tmp_path / "plots", check=False)
-    assert_answered_or_refused(done)
-    if done.returncode == 0:
-        assert list((tmp_path / "plots").iterdir())
-    else:
-        assert "draws no pictures" in done.stderr
+    command = ["infer", name, "--run", moved, clip, *adapter_of(name).asks]
+    done = in_process(*command, "--out-dir", tmp_path / "out", check=False)
+    if system(name).spec.gives == ("json",):
+        assert_refused(done, "writes no files")
+        return
+    (row,) = lines(done)
+    written = [value for value in row.values() if isinstance(value, str) and value.startswith(str(tmp_path / "out"))]
+    assert written
+    assert sorted(written) == sorted(map(str, (tmp_path / "out").iterdir()))
+    if {"audio", "video"} & set(system(name).spec.gives):
+        assert_refused(in_process(*command, check=False), "--out-dir")
+
+
+def test_what_a_system_does_not_take_is_refused(name, moved):
+    taken = {take.field for take in system(name).spec.takes}
+    clip = embedded.clips("speech")[0].file()
+    if "text" not in taken:
+        assert_refused(in_process("infer", name, "--run", moved, clip, "--text", "words", check=False), "takes no text")
+    assert_refused(in_process("infer", name, "--run", moved, clip, "--set", "nosuch=1", check=False), "nosuch")
+    assert_refused(in_process("infer", name, "--run", moved, check=False), "nothing was asked")
+
+
+def test_show_says_what_it_takes_and_gives(name):
+    shown = in_process("show", name).stdout.splitlines()
+    assert shown[0].startswith("takes: ")
+    assert any(line.startswith("gives: json") for line in shown)
 
 
 def test_claims_of_no_such_name_are_refused(name, tmp_path):
     done = in_process("claims", name, "--only", "nosuch", "--folder", tmp_path, check=False)
-    assert_refused(done, name if not has_claims(name) else "nosuch")
-
-
-def has_claims(name):
-    return importlib.util.find_spec(f"auricle.systems.{name}.claims") is not None
+    assert_refused(done, "nosuch" if system(name)._has_file("claims") else name)
 
 
 @pytest.fixture
-def written(name, tmp_path):
+def written(name):
     """The system's claims."""
-    if not has_claims(name):
+    try:
+        return system(name).claims
+    except ConfigError:
         pytest.skip(f"{name} has no claims")
-    return importlib.import_module(f"auricle.systems.{name}.claims").claims(tmp_path / "shared")
 
 
 def test_claims_are_well_formed(written):
@@ -301,11 +327,12 @@ def test_claims_are_well_formed(written):
     assert any(claim.headline for claim in written)
 
 
-def test_settings_of_a_claim_are_json_and_differ_by_seed(name, written):
+def test_settings_of_a_claim_are_json_and_differ_by_seed(name, written, tmp_path):
     same = set()
     for claim in written:
         for arm in claim.arms:
-            rows = [claim.settings(arm, seed, "full") for seed in (0, 1)]
+            cells = [Cell(arm, seed, "full", tmp_path, tmp_path) for seed in (0, 1)]
+            rows = [_plain(claim.settings(cell)) for cell in cells]
             texts = [json.dumps(row, allow_nan=False, sort_keys=True) for row in rows]
             assert json.loads(texts[0]), (claim.id, arm)
             if texts[0] == texts[1]:
