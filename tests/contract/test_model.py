@@ -149,11 +149,9 @@ def test_wrong_type_is_refused_with_the_key(name):
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_configs_survive_json(name, preset):
-    try:
-        cfg = system(name).config(preset)
-    except ConfigError as error:
-        assert preset == "small", error  # the other three are every system's
-        return
+    if preset == "small" and preset not in importlib.import_module(f"auricle.systems.{name}.config").PRESETS:
+        pytest.skip(f"{name} has no pretrained parts")
+    cfg = system(name).config(preset)
     assert system(name).parse_config(json.loads(cfg.model_dump_json())) == cfg
 
 

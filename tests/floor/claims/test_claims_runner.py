@@ -6,6 +6,7 @@ import textwrap
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -96,7 +97,7 @@ class Width(Config):
 class Today(Config):
     """What `Width` became: a setting renamed, and one more whose default is what was done before."""
 
-    renamed = {"width": "size"}
+    renamed: ClassVar = {"width": "size"}
     size: int = 8
     depth: int = 1
 
@@ -116,7 +117,8 @@ def test_cells_stay_valid_when_a_config_gains_settings(tmp_path, inner):
 
 def test_cells_know_their_own_folder_and_the_shared_one(tmp_path):
     seen = []
-    run_claims([claim(run=lambda cell: seen.append(cell) or {"error": 1.0 + cell.seed})], "quick", tmp_path, tmp_path / "x")
+    run = lambda cell: seen.append(cell) or {"error": 1.0 + cell.seed}  # noqa: E731
+    run_claims([claim(run=run)], "quick", tmp_path, tmp_path / "x")
     assert {cell.shared for cell in seen} == {tmp_path / "quick" / "shared"}
     assert len({cell.work for cell in seen}) == 4
 
@@ -235,6 +237,7 @@ def test_results_file_has_the_published_schema(tmp_path):
 KILLED = """
     import sys, time
     from pathlib import Path
+from typing import ClassVar
     from auricle.claims.claim import Claim, Verdict
     from auricle.claims.runner import run_claim
 

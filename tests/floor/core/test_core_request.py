@@ -22,7 +22,7 @@ def test_a_path_fills_the_field_that_takes_it():
     assert from_path("face.PNG", SEES) == Request(image=Path("face.PNG"))
     assert from_path("clip.mp4", SEES) == Request(video=Path("clip.mp4"))
     assert from_path("clip.mp4", HEARS) == Request(audio=Path("clip.mp4"))  # the sound of a video
-    with pytest.raises(ConfigError, match="takes no file and was given a.wav; it takes text"):
+    with pytest.raises(ConfigError, match=r"takes no file and was given a\.wav; it takes text"):
         from_path("a.wav", spec(Take("text")))
 
 

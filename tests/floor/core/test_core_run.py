@@ -1,4 +1,5 @@
 import json
+from typing import ClassVar
 
 import pytest
 
@@ -73,7 +74,7 @@ def test_seeds_share_a_cache(tmp_path):
 class Renamed(Config):
     """What `Settings` became: a setting renamed, and one more."""
 
-    renamed = {"lr": "rate"}
+    renamed: ClassVar = {"lr": "rate"}
     rate: float = 0.1
     seed: int = 0
     clip: float = 1.0

@@ -1,6 +1,6 @@
 import numpy as np
 
-from auricle.report.spectrogram import Box, Spectrogram, draw
+from auricle.report.spectrogram import Box, Spectrogram, draw, save_png
 
 
 def test_the_axis_and_the_boxes_are_in_seconds_of_the_file():

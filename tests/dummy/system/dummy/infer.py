@@ -18,6 +18,8 @@ from auricle.core.run import open_trained
 from auricle.systems.batching import Decoded, score_files
 from auricle.train.checkpoint import load_model
 
+TOY = "toy-model: it knows a world of sweeps and nothing else"
+
 
 @dataclass(frozen=True)
 class Direction:
@@ -47,7 +49,9 @@ class Ear:
         rate = self.cfg.data.rate_hz
         waves = [np.asarray(resample(clip.wave, clip.rate_hz, rate), np.float32) for clip in clips]
         return [
-            Direction(clip.input, float(p), clip.request.text, int(clip.request.more.get("digits", 6)), clip.warnings)
+            Direction(
+                clip.input, float(p), clip.request.text, int(clip.request.more.get("digits", 6)), (TOY, *clip.warnings)
+            )
             for clip, p in zip(clips, probabilities(self.network, waves), strict=True)
         ]
 

@@ -56,6 +56,7 @@ D1 = Claim(
     arms=ARMS,
     run=measure,
     decide=decide,
+    headline=True,
     settings=lambda cell: {"config": config(cell), "arm": cell.arm},
     cuts=("there is no paper",),
 )
