@@ -237,7 +237,6 @@ def test_results_file_has_the_published_schema(tmp_path):
 KILLED = """
     import sys, time
     from pathlib import Path
-from typing import ClassVar
     from auricle.claims.claim import Claim, Verdict
     from auricle.claims.runner import run_claim
 
