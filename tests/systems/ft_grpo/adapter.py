@@ -38,4 +38,5 @@ ADAPTER = Adapter(
     step=step,
     forward=lambda model, mels, lengths: model.log_odds(mels, lengths, ["<think>\n"] * len(mels)),
     meta=lambda: bare(paper()),
+    packages={"peft": "pip install 'auricle[hf]'"},
 )

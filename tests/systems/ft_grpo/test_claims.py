@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from auricle.claims.claim import Measured
 from auricle.systems.ft_grpo.arms import config, settings_of
 from auricle.systems.ft_grpo.claims import claims
 from auricle.systems.ft_grpo.config import laptop
-
-SPREAD = (-0.2, 0.1, 0.3, -0.1, -0.1)
+from tests.made_up import decided
 
 
 @pytest.fixture
@@ -17,24 +15,11 @@ def by_id(tmp_path):
     return {claim.id: claim for claim in claims(tmp_path)}
 
 
-def decided(claim, numbers):
-    """Apply a rule to numbers by arm, which differ a little over the seeds."""
-    seeds = claim.seeds("full")
-    cells = {
-        arm: {
-            seed: {name: value + SPREAD[seed] * (1 + place) * (arm == next(iter(numbers)))
-                   for place, (name, value) in enumerate(own.items())}
-            for seed in seeds
-        }
-        for arm, own in numbers.items()
-    }  # fmt: skip
-    return claim.decide(Measured(cells, seeds)).verdict
-
-
 @pytest.mark.parametrize(("gain", "verdict"), [(5.0, "confirmed"), (-5.0, "refuted"), (0.1, "not resolved")])
 def test_c1_asks_for_a_gain_on_weak_artefacts(by_id, gain, verdict) -> None:
     base = {"weak_balanced_accuracy": 60.0, "test_balanced_accuracy": 80.0, "train_seconds": 60.0}
-    assert decided(by_id["C1"], {"grpo": {**base, "weak_balanced_accuracy": 60.0 + gain}, "sft": base}) == verdict
+    better = {**base, "weak_balanced_accuracy": 60.0 + gain}
+    assert decided(by_id["C1"], {"grpo": better, "sft": base}).verdict == verdict
 
 
 @pytest.mark.parametrize(("hits", "verdict"), [(20.0, "confirmed"), (60.0, "refuted")])
@@ -43,7 +28,7 @@ def test_c3_asks_for_reward_without_grounding(by_id, hits, verdict) -> None:
         "reward_first": 0.5, "reward_last": 5.0, "entropy_first": 5.0, "entropy_last": 1.0, "hit_frequency": hits,
         "hit_time": hits, "majority_frequency": 30.0, "majority_time": 30.0, "distinct_texts": 0.01,
     }  # fmt: skip
-    assert decided(by_id["C3"], {"vanilla": own, "cold_start": own}) == verdict
+    assert decided(by_id["C3"], {"vanilla": own, "cold_start": own}).verdict == verdict
 
 
 @pytest.mark.parametrize(("gain", "verdict"), [(8.0, "confirmed"), (0.0, "refuted"), (1.9, "confirmed")])
@@ -51,7 +36,7 @@ def test_c4_refutes_a_gain_that_is_not_worth_having(by_id, gain, verdict) -> Non
     base = {"hit_frequency": 60.0, "hit_time": 50.0, "tags": 100.0, "test_balanced_accuracy": 80.0}
     base["zero_variance_first"] = 0.4
     with_tags = {**base, "hit_frequency": 60.0 + gain, "hit_time": 50.0 + gain}
-    assert decided(by_id["C4"], {"tags": with_tags, "none": base}) == verdict
+    assert decided(by_id["C4"], {"tags": with_tags, "none": base}).verdict == verdict
 
 
 @pytest.mark.parametrize(
@@ -60,7 +45,7 @@ def test_c4_refutes_a_gain_that_is_not_worth_having(by_id, gain, verdict) -> Non
 def test_c8_asks_for_faithfulness_at_equal_accuracy(by_id, follows, accuracy, verdict) -> None:
     base = {"follows": 40.0, "test_balanced_accuracy": 80.0, "flips": 50.0, "hit_frequency": 60.0, "hit_time": 50.0}
     other = {**base, "follows": 40.0 + follows, "test_balanced_accuracy": 80.0 + accuracy}
-    assert decided(by_id["C8"], {"ground": other, "tags": base}) == verdict
+    assert decided(by_id["C8"], {"ground": other, "tags": base}).verdict == verdict
 
 
 @pytest.mark.parametrize(("skewed", "verdict"), [(-5.0, "confirmed"), (28.0, "refuted")])
@@ -70,7 +55,7 @@ def test_c10_asks_what_the_skew_takes(by_id, skewed, verdict) -> None:
         "test_accuracy": 80.0, "skewed_accuracy": 80.0, "test_balanced_accuracy": 80.0,
         "skewed_balanced_accuracy": 79.0,
     }  # fmt: skip
-    assert decided(by_id["C10"], {"model": own}) == verdict
+    assert decided(by_id["C10"], {"model": own}).verdict == verdict
 
 
 def test_seeds_and_budgets(by_id) -> None:
