@@ -1,4 +1,4 @@
-"""`evaluate`: the audit of verifier and detector, what stands beside it, and whether to believe it."""
+"""`evaluate`: the audit of verifier and detector, the baselines of both, and the leak check."""
 
 from __future__ import annotations
 

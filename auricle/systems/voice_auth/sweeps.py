@@ -134,7 +134,7 @@ def enrolment(
     for count in cfg.eval.enrolments:
         if count < cfg.data.enrol:
             result = audit_of(cfg, make_trials(test, embeddings, models(test, embeddings, count)), points=points)
-            rows += metric_rows(whole(result, (*RATES, "eer")), f"sweep: {count} enrolment utterance(s), ")
+            rows += metric_rows(overall(result, (*RATES, "eer")), f"sweep: {count} enrolment utterance(s), ")
     return rows
 
 
@@ -153,11 +153,11 @@ def transfer(cfg: VoiceAuthConfig, clips: Clips, embeddings: np.ndarray) -> list
         for there, measured in trials.items():
             if there != here and points and len(set(measured.target)) > 1:
                 result = audit_of(cfg, measured, points=points)
-                rows += metric_rows(whole(result, RATES), f"threshold of {here} on {there}, ")
+                rows += metric_rows(overall(result, RATES), f"threshold of {here} on {there}, ")
     return rows
 
 
-def whole(result: Audit, names: Sequence[str]) -> list[AuditRow]:
+def overall(result: Audit, names: Sequence[str]) -> list[AuditRow]:
     """Give the rows of some metrics that are of all generators, languages and conditions."""
     return [row for row in result.rows if row.name in names and not (row.generator or row.language or row.condition)]
 
