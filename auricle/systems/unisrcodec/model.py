@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import weight_norm
 
 from auricle.audio.vocoder_mel import MelContract, VocoderMel
+from auricle.core.cache import combined_key
 from auricle.nn.image import Decoder2d, Encoder2d, reach_columns
 from auricle.nn.quantize import Quantised, make_quantizer
 from auricle.systems.unisrcodec.config import ModelConfig
@@ -80,8 +81,8 @@ class Codec(nn.Module):
 
     def encode(self, mel: Tensor) -> Tensor:
         """Give the tokens (B, T', F') of log-mels (B, T, n_mels); of a residual stack (B, T', F', stages)."""
-        found: Quantised = self.quantizer(self.latents(mel))
-        return found.indices
+        quantised: Quantised = self.quantizer(self.latents(mel))
+        return quantised.indices
 
     def decode(self, indices: Tensor) -> Tensor:
         """Give the log-mels (B, T, n_mels) of tokens (B, T', F')."""
@@ -91,6 +92,12 @@ class Codec(nn.Module):
         """Code and decode log-mels (B, T, n_mels)."""
         quantised = self.quantizer(self.latents(mel))
         return Output(self.pictures(quantised.latent), quantised)
+
+
+def fingerprint(codec: nn.Module) -> str:
+    """Name a codec by its weights, 32 hex digits: tokens of one cannot be decoded by another."""
+    parts = [name.encode() + tensor.detach().numpy().tobytes() for name, tensor in sorted(codec.state_dict().items())]
+    return combined_key(parts)[:32]
 
 
 class BandStack(nn.Module):
@@ -132,9 +139,9 @@ class Discriminator(nn.Module):
     def forward(self, mel: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Judge log-mels (B, T, n_mels): a map that is near 1 for real ones, and all features."""
         whole = picture(mel)
-        found = [stack(whole[:, :, band]) for stack, band in zip(self.stacks, self.bands, strict=True)]
-        judged: Tensor = self.last(torch.cat([features[-1] for features in found], dim=2))
-        return judged, [feature for features in found for feature in features]
+        by_band = [stack(whole[:, :, band]) for stack, band in zip(self.stacks, self.bands, strict=True)]
+        judged: Tensor = self.last(torch.cat([features[-1] for features in by_band], dim=2))
+        return judged, [feature for features in by_band for feature in features]
 
 
 def sub_band_loss(made: Tensor, real: Tensor, low: float, high: float) -> Tensor:
@@ -153,5 +160,5 @@ def sub_band_loss(made: Tensor, real: Tensor, low: float, high: float) -> Tensor
 
 def feature_matching(made: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:
     """Give the mean L1 between the discriminator's features of made and of real pictures."""
-    gaps = [(one - other.detach()).abs().mean() for one, other in zip(made, real, strict=True)]
+    gaps = [(ours - theirs.detach()).abs().mean() for ours, theirs in zip(made, real, strict=True)]
     return torch.stack(gaps).mean()

@@ -18,6 +18,7 @@ from auricle.systems.unisrcodec.data import Recording
 if TYPE_CHECKING:
     from auricle.backbones.codecs import PretrainedCodec
 
+OURS = ""  # our codec in a table of codecs; a report's row of ours names no baseline
 CEILING, OPUS, PCA, LOG_MEL, MAJORITY = "vocoder_ceiling", "opus", "pca_vq", "log_mel", "majority"
 ENTRY = re.compile(r"(?:(?P<name>[A-Za-z0-9][\w.+-]*)=)?(?P<folder>.+?)(?:@(?P<stages>\d+))?")
 SUFFIXES = (".wav", ".flac")
@@ -25,11 +26,7 @@ SHORT_S = 0.1  # decoded files may end so much before the recording
 
 
 class Peer(Protocol):
-    """Another codec.
-
-    Attributes:
-        name: under which its rows stand.
-    """
+    """Another codec."""
 
     @property
     def name(self) -> str:
@@ -105,21 +102,21 @@ def load_peers(entries: Sequence[str], recordings: Sequence[str]) -> list[Peer]:
 
 
 def _load(entry: str, recordings: Sequence[str]) -> Peer:
-    found = ENTRY.fullmatch(entry)
-    if found is None:
+    parts = ENTRY.fullmatch(entry)
+    if parts is None:
         raise ConfigError(f"eval.peers: {entry!r} names no folder; give FOLDER, NAME=FOLDER or NAME=FOLDER@CODEBOOKS")
-    folder = Path(found["folder"])
-    stages = None if found["stages"] is None else int(found["stages"])
+    folder = Path(parts["folder"])
+    stages = None if parts["stages"] is None else int(parts["stages"])
     if not folder.is_dir():
         raise DataError(f"eval.peers: there is no folder {folder}")
     if (folder / "config.json").is_file():
         from auricle.backbones.codecs import load_codec
 
         codec = load_codec(folder, stages)
-        return NeuralPeer(found["name"] or codec.kind, codec)
+        return NeuralPeer(parts["name"] or codec.kind, codec)
     if stages is not None:
         raise ConfigError(f"eval.peers: {entry!r} has codebooks, but {folder} has no config.json and so is no codec")
-    peer = DecodedPeer(found["name"] or folder.resolve().name, folder)
+    peer = DecodedPeer(parts["name"] or folder.resolve().name, folder)
     missing = [name for name in recordings if peer.file(name) is None]
     if missing:
         more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""

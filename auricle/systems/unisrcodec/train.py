@@ -4,26 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from auricle.core.cache import combined_key
-from auricle.core.run import RunFolder, is_main_process
+from auricle.core.run import FINAL, RunFolder, is_main_process
 from auricle.core.seed import derive
 from auricle.nn.image import begin_with_components
 from auricle.systems.unisrcodec.config import CodecConfig, TrainConfig
 from auricle.systems.unisrcodec.data import Cuts, load, log_mel
-from auricle.systems.unisrcodec.model import Codec, Discriminator, feature_matching, picture, sub_band_loss
+from auricle.systems.unisrcodec.model import (
+    Codec,
+    Discriminator,
+    feature_matching,
+    fingerprint,
+    picture,
+    sub_band_loss,
+)
 from auricle.systems.unisrcodec.peers import load_peers
 from auricle.train.checkpoint import load_model, load_weights, save_model
 from auricle.train.loop import fit
 from auricle.train.seed import seed_everything
 from auricle.train.update import EpochBatches
 
-FINAL = "final"
 FIRST = 1024  # cuts, at most, whose latents the codebook begins with
 
 
@@ -218,16 +222,10 @@ def fit_codec(
     return codec
 
 
-def fingerprint(codec: nn.Module) -> str:
-    """Name a codec by its weights, 32 hex digits: tokens of one cannot be decoded by another."""
-    parts = [name.encode() + tensor.detach().numpy().tobytes() for name, tensor in sorted(codec.state_dict().items())]
-    return combined_key(parts)[:32]
-
-
-def dev_metrics(mels: Sequence[Tensor]) -> Callable[[nn.Module, int], dict[str, Any]]:
+def dev_metrics(mels: Sequence[Tensor]) -> Callable[[nn.Module, int], dict[str, float]]:
     """Make the function that measures log-mel L1 on dev with the averaged weights."""
 
-    def evaluate(model: nn.Module, step: int) -> dict[str, Any]:
+    def evaluate(model: nn.Module, step: int) -> dict[str, float]:
         assert isinstance(model, Training)
         gaps, frames = 0.0, 0
         for mel in mels:
