@@ -51,13 +51,6 @@ class Recording:
 def prepare(cfg: CodecConfig, run: RunFolder) -> dict[str, Any]:
     """Write ``manifests/recordings.jsonl``: which recordings train, tune and test, and how far up each reaches.
 
-    Args:
-        cfg: ``data.source`` names a corpus.
-        run: the run folder.
-
-    Returns:
-        Counts.
-
     Raises:
         ConfigError: an unknown corpus.
         DataError: a kind with too few sources, or a split that is empty.
@@ -117,23 +110,23 @@ def _band_hz(clip: Clip, cfg: DataConfig) -> float:
     return bandwidth_hz(audio.mono(), audio.rate_hz)
 
 
-def load(cfg: CodecConfig, run: RunFolder, *parts: str, seconds: float | None = None) -> list[Recording]:
-    """Read recordings of some splits at 44.1 kHz, at their own level.
+def load(cfg: CodecConfig, run: RunFolder, part: str, seconds: float | None = None) -> list[Recording]:
+    """Read the recordings of a split at 44.1 kHz, at their own level.
 
     Args:
         cfg: the run's config.
         run: a prepared run.
-        parts: ``train``, ``dev``, ``test``.
+        part: ``train``, ``dev`` or ``test``.
         seconds: of each kind at most; None for all.
 
     Raises:
         DataError: nothing was prepared, or a file cannot be read.
     """
-    cuts = [cut for cut in manifest.read(run.manifests / f"{RECORDINGS}.jsonl") if cut.custom[fields.SPLIT] in parts]
+    cuts = [cut for cut in manifest.read(run.manifests / f"{RECORDINGS}.jsonl") if cut.custom[fields.SPLIT] == part]
     if seconds is not None:
         cuts = list(_up_to(cuts, seconds, cfg.data.longest_s))
     if not cuts:
-        raise DataError(f"no recording of {', '.join(parts)} was prepared")
+        raise DataError(f"no recording of {part} was prepared")
     with ThreadPoolExecutor(4) as pool:
         return list(pool.map(lambda cut: _read(cut, cfg.data), cuts))
 
@@ -156,6 +149,12 @@ def _read(cut: Any, cfg: DataConfig) -> Recording:
     rate = MelContract().rate_hz
     wave = resample(audio.mono(), audio.rate_hz, rate).astype(np.float32, copy=False)
     return Recording(cut.id, cut.custom[KIND], float(cut.custom[BAND]), wave)
+
+
+def load_mels(cfg: CodecConfig, run: RunFolder, part: str) -> tuple[list[Recording], list[Tensor]]:
+    """Read the recordings of a split, and give the log-mel (frames, n_mels) of each, whole columns."""
+    clips, front_end = load(cfg, run, part), VocoderMel()
+    return clips, [log_mel(front_end, clip.wave, cfg.model.step) for clip in clips]
 
 
 @torch.no_grad()

@@ -14,10 +14,10 @@ from auricle.metrics.rows import mean_row, percent
 from auricle.report.evaluation import Evaluation
 from auricle.systems.unisrcodec import probes
 from auricle.systems.unisrcodec.config import CodecConfig
-from auricle.systems.unisrcodec.data import load, log_mel
+from auricle.systems.unisrcodec.data import load, load_mels
 from auricle.systems.unisrcodec.infer import Coder
 from auricle.systems.unisrcodec.infer import load as load_coder
-from auricle.systems.unisrcodec.measures import CodedRecording, code_all
+from auricle.systems.unisrcodec.measures import CodedRecording, by_kind, code_all
 from auricle.systems.unisrcodec.page import page_of
 from auricle.systems.unisrcodec.peers import CEILING, OPUS, OURS, PCA, load_peers
 from auricle.systems.unisrcodec.reference import PcaVq, opus_bits_per_s
@@ -31,27 +31,24 @@ PHASE = "si_sdr is near its floor for the codec and the ceiling alike: a mel has
 
 
 def evaluate(cfg: CodecConfig, run: RunFolder) -> Evaluation:
-    """Measure a run on recordings of sources that it never heard.
-
-    Args:
-        cfg: the run's config.
-        run: a trained run.
+    """Measure a trained run on recordings of sources that it never heard.
 
     Returns:
-        Rows by kind, over all, and over the recordings that pass the bandwidth screen.
+        Rows by kind, over all, and over the recordings that pass the bandwidth screen; then those of the probes.
     """
     coder = load_coder(run.path)
     codec = coder.codec
-    clips = load(cfg, run, "test", seconds=cfg.eval.seconds)
+    clips = load(cfg, run, "test", cfg.eval.seconds)
     peers = load_peers(cfg.eval.peers, [clip.name for clip in clips])
-    training = [(clip, log_mel(codec.mel, clip.wave, codec.step)) for clip in load(cfg, run, "train")]
-    mels = [mel for _, mel in training]
+    training, mels = load_mels(cfg, run, "train")
     reference = PcaVq(mels, codec.step, codec.quantizer.n_codes, cfg.eval.pca_dims, derive(cfg.seed, "pca"))
     speech = SpeechMeasures(cfg.eval.visqol_files)
     coded = [code_all(coder, reference, clip, peers, speech) for clip in clips]
     rows = [row for group, part in groups(coded, cfg.data.band_hz) for row in group_rows(cfg, coder, group, part)]
-    test = [(clip, log_mel(codec.mel, clip.wave, codec.step)) for clip in load(cfg, run, "test")]
-    embedded = [[probes.embed(codec, reference, clip, mel) for clip, mel in part] for part in (training, test)]
+    embedded = [
+        [probes.embed(codec, reference, clip, mel) for clip, mel in zip(*part, strict=True)]
+        for part in ((training, mels), load_mels(cfg, run, "test"))
+    ]
     tasks = probes.tasks(cfg.data.source, cfg.seed, *embedded)
     rows += [row for task in tasks for row in probes.rows(task, cfg.seed, cfg.eval.bootstrap)]
     warnings = [*([TOY] if coder.toy else []), PHASE, screen_note(coded, cfg.data.band_hz)]
@@ -68,9 +65,7 @@ def evaluate(cfg: CodecConfig, run: RunFolder) -> Evaluation:
 
 def groups(coded: Sequence[CodedRecording], band_hz: float) -> Iterator[tuple[str, list[CodedRecording]]]:
     """Give the kinds, everything, and what passes the bandwidth screen."""
-    for kind in dict.fromkeys(item.recording.kind for item in coded):
-        yield kind, [item for item in coded if item.recording.kind == kind]
-    yield "all", list(coded)
+    yield from by_kind(coded, lambda item: item.recording.kind)
     full_band = [item for item in coded if item.recording.band_hz >= band_hz]
     if full_band:
         yield FULL_BAND, full_band

@@ -116,16 +116,9 @@ class Coder:
         parts = list(encode_tiles(self.codec, counted()))
         if not count:
             raise AudioError("no samples to encode")
-        contract = self.codec.contract
-        return Tokens(
-            torch.cat(parts).numpy(),
-            count,
-            contract.rate_hz,
-            contract.hop,
-            self.codec.step,
-            self.codec.bits,
-            self.fingerprint,
-        )
+        codec, contract = self.codec, self.codec.contract
+        shape = (contract.rate_hz, contract.hop, codec.step, codec.bits)
+        return Tokens(torch.cat(parts).numpy(), count, *shape, self.fingerprint)
 
     def encode_file(self, path: str | Path) -> tuple[Tokens, tuple[str, ...]]:
         """Code a file in constant memory; give the tokens and the warnings about the audio.
@@ -134,9 +127,8 @@ class Coder:
             AudioError: the file is refused.
         """
         warnings = scan(path).warnings
-        return self.encode_blocks(
-            piece for _, piece in blocks(path, BLOCK_S, BLOCK_S, self.codec.contract.rate_hz)
-        ), warnings
+        pieces = blocks(path, BLOCK_S, BLOCK_S, self.codec.contract.rate_hz)
+        return self.encode_blocks(piece for _, piece in pieces), warnings
 
     def decode_pieces(self, tokens: Tokens) -> Iterator[npt.NDArray[np.float32]]:
         """Give the samples of tokens piece by piece, at 44.1 kHz, as many as were coded.
@@ -157,19 +149,11 @@ class Coder:
             left -= len(piece[:left])
 
     def decode(self, tokens: Tokens) -> npt.NDArray[np.float32]:
-        """Give the samples (T,) of tokens at 44.1 kHz.
-
-        Raises:
-            DataError: tokens of another codec.
-        """
+        """Give the samples (T,) of tokens at 44.1 kHz; see `decode_pieces`."""
         return np.concatenate(list(self.decode_pieces(tokens)))
 
     def decode_to(self, tokens: Tokens, path: str | Path) -> None:
-        """Write the samples of tokens as a 16-bit WAV file, atomically and in constant memory.
-
-        Raises:
-            DataError: tokens of another codec.
-        """
+        """Write the samples of tokens as a 16-bit WAV file, atomically, in constant memory; see `decode_pieces`."""
         with (
             atomic_path(path) as part,
             soundfile.SoundFile(part, "w", tokens.rate_hz, 1, format="WAV", subtype="PCM_16") as out,
@@ -202,12 +186,7 @@ def vocoder_for(cfg: CodecConfig, codec: Codec) -> nn.Module:
 
 
 def coder_of(codec: Codec, cfg: CodecConfig, preset: str) -> Coder:
-    """Put a codec together with the vocoder that its config names.
-
-    Raises:
-        CheckpointError: as `vocoder_for`.
-        ConfigError: the same.
-    """
+    """Put a codec together with the vocoder that its config names; see `vocoder_for`."""
     return Coder(codec, cfg, preset, vocoder_for(cfg, codec), fingerprint(codec))
 
 
@@ -224,12 +203,7 @@ def load(folder: str | Path) -> Coder:
 
 
 def infer(model: Coder, requests: Iterable[Request]) -> Iterator[Coded | Refused]:
-    """Code the audio of requests, in order; what is no usable audio is refused and the rest goes on.
-
-    Args:
-        model: from `load`.
-        requests: questions that have audio.
-    """
+    """Code the audio of requests, in order; what is no usable audio is refused and the rest goes on."""
     for request in requests:
         try:
             tokens, warnings = model.encode_file(request.input)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from auricle.systems.unisrcodec.peers import CEILING, OPUS, OURS, PCA, Peer
 from auricle.systems.unisrcodec.reference import PcaVq, opus_lowest
 from auricle.systems.unisrcodec.speech import SpeechMeasures
 
+T = TypeVar("T")
 NARROW_HZ = 16_000
 
 
@@ -40,6 +42,13 @@ class CodedRecording:
     bits: dict[str, int] = field(default_factory=dict)
 
 
+def by_kind(items: Sequence[T], kind: Callable[[T], str]) -> Iterator[tuple[str, list[T]]]:
+    """Group items by kind, in the order in which kinds appear; then ``all``."""
+    for name in dict.fromkeys(map(kind, items)):
+        yield name, [item for item in items if kind(item) == name]
+    yield "all", list(items)
+
+
 @torch.no_grad()
 def code_all(
     coder: Coder,
@@ -48,15 +57,7 @@ def code_all(
     peers: Sequence[Peer] = (),
     speech: SpeechMeasures | None = None,
 ) -> CodedRecording:
-    """Code and decode one recording by every codec, and measure.
-
-    Args:
-        coder: our codec; its vocoder makes sound of every mel.
-        reference: PCA + VQ.
-        clip: the recording.
-        peers: other codecs.
-        speech: measures of speech alone.
-    """
+    """Code and decode one recording by every codec, and measure; our vocoder makes sound of every mel."""
     codec, rate_hz = coder.codec, coder.codec.contract.rate_hz
     mel = log_mel(codec.mel, clip.wave, codec.step)
     indices = codec.encode(mel[None])
@@ -68,16 +69,18 @@ def code_all(
         waves[peer.name], count = peer.code(clip, rate_hz)
         if count is not None:
             bits[peer.name] = count
-    values: dict[str, dict[str, float]] = {}
-    for codec_name, made in mels.items():
-        for name, value in mel_measures(made, mel).items():
-            values.setdefault(name, {})[codec_name] = value
-    for codec_name, wave in waves.items():
-        for name, value in wave_measures(wave, clip.wave, rate_hz).items():
-            values.setdefault(name, {})[codec_name] = value
-    if speech is not None:
-        values |= speech(clip, waves, rate_hz)
+    values = {
+        **by_metric({name: mel_measures(made, mel) for name, made in mels.items()}),
+        **by_metric({name: wave_measures(wave, clip.wave, rate_hz) for name, wave in waves.items()}),
+        **({} if speech is None else speech(clip, waves, rate_hz)),
+    }
     return CodedRecording(clip, indices[0].numpy(), values, waves, bits)
+
+
+def by_metric(by_codec: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
+    """Turn codec -> metric -> number into metric -> codec -> number."""
+    first = next(iter(by_codec.values()))
+    return {metric: {codec: values[metric] for codec, values in by_codec.items()} for metric in first}
 
 
 @torch.no_grad()

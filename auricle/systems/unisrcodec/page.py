@@ -9,7 +9,7 @@ from auricle.report.evaluation import Page
 from auricle.report.players import Player
 from auricle.report.plots import Plot
 from auricle.report.spectrogram import Spectrogram, draw
-from auricle.systems.unisrcodec.measures import CodedRecording
+from auricle.systems.unisrcodec.measures import CodedRecording, by_kind
 from auricle.systems.unisrcodec.peers import CEILING, OPUS, OURS, PCA
 
 PLAYED_S = 2.5
@@ -30,29 +30,19 @@ NOTES = (
 
 
 def page_of(coded: Sequence[CodedRecording]) -> Page:
-    """Give players of some recordings of each kind by every codec, and spectrograms of one a kind.
-
-    Args:
-        coded: the test recordings.
-    """
-    rate = MelContract().rate_hz
+    """Give players of some recordings of each kind by every codec, and spectrograms of one a kind."""
+    rate_hz = MelContract().rate_hz
     players: list[Player] = []
     figures: dict[str, list[Plot]] = {}
-    for item in shown(coded):
-        name, kind = item.recording.name, item.recording.kind
-        waves = {ORIGINAL: item.recording.wave}
-        waves |= {TITLES.get(codec, codec): item.waves[codec] for codec in (*TITLES, *item.waves)}
-        clips = {title: wave[: round(PLAYED_S * rate)] for title, wave in waves.items()}
-        players += [Player(title, wave, rate, name, f"{kind}: {name}") for title, wave in clips.items()]
-        if kind not in figures:
-            figures[kind] = [draw(Spectrogram(f"{title}: {name}", clips[title], rate)) for title in DRAWN]
+    *kinds, _ = by_kind(coded, lambda item: item.recording.kind)
+    for kind, items in kinds:
+        # recordings that are a second long come first
+        for item in sorted(items, key=lambda item: len(item.recording.wave) < rate_hz)[:EACH]:
+            name = item.recording.name
+            waves = {ORIGINAL: item.recording.wave}
+            waves |= {TITLES.get(codec, codec): item.waves[codec] for codec in (*TITLES, *item.waves)}
+            clips = {title: wave[: round(PLAYED_S * rate_hz)] for title, wave in waves.items()}
+            players += [Player(title, wave, rate_hz, name, f"{kind}: {name}") for title, wave in clips.items()]
+            if kind not in figures:
+                figures[kind] = [draw(Spectrogram(f"{title}: {name}", clips[title], rate_hz)) for title in DRAWN]
     return Page(notes=NOTES, players=players, figures=list(figures.items()))
-
-
-def shown(coded: Sequence[CodedRecording]) -> list[CodedRecording]:
-    """Choose the first recordings of each kind that are a second long at least, or the first ones."""
-    chosen: list[CodedRecording] = []
-    for kind in dict.fromkeys(item.recording.kind for item in coded):
-        of_kind = [item for item in coded if item.recording.kind == kind]
-        chosen += sorted(of_kind, key=lambda item: len(item.recording.wave) < MelContract().rate_hz)[:EACH]
-    return chosen

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from auricle.audio.vocoder_mel import GriffinLimVocoder, MelContract
+from auricle.audio.vocoder_mel import GriffinLimVocoder, MelContract, VocoderMel
 from auricle.claims.claim import Budget, Cell, Measured, Part
 from auricle.claims.shared import once, prepared
 from auricle.core.config import override
@@ -28,7 +28,7 @@ from auricle.systems.unisrcodec.config import CodecConfig, DataConfig, EvalConfi
 from auricle.systems.unisrcodec.data import PARTS, Cuts, Recording, load, log_mel, prepare
 from auricle.systems.unisrcodec.measures import mel_measures, wave_measures
 from auricle.systems.unisrcodec.model import Codec
-from auricle.systems.unisrcodec.train import fit_codec, new_training, step
+from auricle.systems.unisrcodec.train import Training, fit_codec, step
 from auricle.train.checkpoint import load_model, save_model
 from auricle.train.loop import fit
 from auricle.train.seed import seed_everything
@@ -148,14 +148,13 @@ def _world(shared: Path, budget: Budget) -> RunFolder:
 @cache
 def _clips(shared: Path, budget: Budget, part: str, listening: bool) -> tuple[Recording, ...]:
     cfg = config(budget)
-    return tuple(load(cfg, _world(shared, budget), part, seconds=cfg.eval.seconds if listening else None))
+    return tuple(load(cfg, _world(shared, budget), part, cfg.eval.seconds if listening else None))
 
 
 @cache
 def _mels(shared: Path, budget: Budget, part: str, listening: bool) -> tuple[Tensor, ...]:
     cfg = config(budget)
-    front_end = Codec(cfg.model).mel
-    clips = _clips(shared, budget, part, listening)
+    clips, front_end = _clips(shared, budget, part, listening), VocoderMel()
     return tuple(log_mel(front_end, clip.wave, cfg.model.step) for clip in clips)
 
 
@@ -181,7 +180,7 @@ def trained(cell: Cell, arm: CodecArm) -> Codec:
     """Train the codec of an arm, or load it."""
     cfg, folder = arm.config(cell), arm.folder(cell)
     if not (folder / FINAL).is_dir():
-        training = new_training(cfg)
+        training = Training(cfg)
         batches = cuts(cfg, mels_of(cell, "train"), clips_of(cell, "train"), cfg.train.batch)
         if arm.continued is not None:
             training.begin_from(trained(cell, arm.first).state_dict())
@@ -321,7 +320,7 @@ def fit_wave_codec(cell: Cell, variant: str, folder: Path) -> WaveTraining:
     """Train the waveform codec of a seed at the rate of a variant."""
     cfg, hop = config(cell.budget, cell.seed), MelContract().hop
     seed_everything(derive(cell.seed, "weights"))
-    training, recipe = WaveTraining(wave_sizes(cell.budget, variant)), cfg.train
+    training = WaveTraining(wave_sizes(cell.budget, variant))
     clips = clips_of(cell, "train")
     rows = [torch.from_numpy(np.pad(clip.wave, (0, -len(clip.wave) % hop))).view(-1, hop) for clip in clips]
     batches = cuts(cfg, rows, clips, WAVE_BATCH[cell.budget])
@@ -331,15 +330,9 @@ def fit_wave_codec(cell: Cell, variant: str, folder: Path) -> WaveTraining:
         step,
         batches,
         folder=folder,
-        max_steps=recipe.max_steps,
-        lr=recipe.lr,
         seed=cell.seed,
-        betas=recipe.betas,
-        weight_decay=recipe.weight_decay,
-        warmup_fraction=recipe.warmup_fraction,
-        final_lr_fraction=0.01,
-        save_every=recipe.save_every,
         progress=False,
+        **cfg.train.loop(),
     )
     shutil.rmtree(folder / "checkpoints")
     return training

@@ -19,7 +19,7 @@ from auricle.systems.unisrcodec.model import Codec
 WORTH = 0.05  # bits a token below which one order is as good as the other
 RECIPES = {
     "full": TokenModelConfig(),
-    "quick": TokenModelConfig(width=16, heads=2, layers=1, columns=2, batch=4, steps=3, eval_every=3),
+    "quick": TokenModelConfig(width=16, heads=2, layers=1, columns=2, batch=4, max_steps=3, eval_every=3),
 }
 
 

@@ -5,34 +5,37 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from auricle.core.config import Config
 from auricle.core.seed import derive, rng
 from auricle.train.checkpoint import load_model
 from auricle.train.loop import fit
+from auricle.train.recipe import Recipe
 from auricle.train.seed import seed_everything
 
 Order = Literal["frame", "band"]
 
 
-class TokenModelConfig(Config):
+class TokenModelConfig(Recipe):
     """Sizes and recipe."""
 
+    renamed: ClassVar[Mapping[str, str]] = {"steps": "max_steps"}
+
+    lr: float = Field(2e-3, gt=0)
+    max_steps: int = Field(400, ge=1)
+    eval_every: int = Field(50, ge=1)
+    save_every: int = Field(400, ge=1)
     width: int = Field(64, ge=1)
     heads: int = Field(4, ge=1)
     layers: int = Field(2, ge=1)
     dropout: float = Field(0.1, ge=0, lt=1)
     columns: int = Field(8, ge=1)  # of a window, the whole context
     batch: int = Field(16, ge=1)
-    steps: int = Field(400, ge=1)
-    eval_every: int = Field(50, ge=1)
-    lr: float = Field(2e-3, gt=0)
 
 
 class TokenModel(nn.Module):
@@ -124,14 +127,10 @@ def bits_per_token(
         step,
         _batches(parts["train"], cfg, derive(seed, "token model")),
         folder=folder,
-        max_steps=cfg.steps,
-        lr=cfg.lr,
         seed=seed,
-        weight_decay=0.05,
         evaluate=evaluate,
-        eval_every=cfg.eval_every,
-        save_every=cfg.steps,
         progress=False,
+        **cfg.loop(),
     )
     load_model(result.best[0].path, model)
     counts = torch.bincount(held["train"].flatten(), minlength=codes).double() + 1

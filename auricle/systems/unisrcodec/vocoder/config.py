@@ -6,6 +6,7 @@ from pydantic import Field
 
 from auricle.core.config import Config
 from auricle.systems.unisrcodec.config import CodecConfig, DataConfig
+from auricle.train.recipe import Recipe
 
 
 class VocoderModel(Config):
@@ -17,18 +18,19 @@ class VocoderModel(Config):
     expand: int = Field(3, ge=1)  # hidden channels of a block, in `dim`
 
 
-class VocoderTrain(Config):
+class VocoderTrain(Recipe):
     """The recipe: multi-scale log-mel L1 alone. Vocos adds discriminators, which minutes on two cores cannot feed."""
 
-    frames: int = Field(64, ge=8)  # of a cut; 11.6 ms each
-    batch: int = Field(4, ge=1)
-    max_steps: int = Field(1500, ge=1)
-    eval_every: int = Field(150, ge=1)
-    save_every: int = Field(150, ge=1)
     lr: float = Field(3e-3, gt=0)
     betas: tuple[float, float] = (0.9, 0.99)
     weight_decay: float = Field(0.01, ge=0)
     warmup_fraction: float = Field(0.05, ge=0, lt=1)
+    final_lr_fraction: float = Field(0.01, ge=0, le=1)
+    max_steps: int = Field(1500, ge=1)
+    eval_every: int = Field(150, ge=1)
+    save_every: int = Field(150, ge=1)
+    frames: int = Field(64, ge=8)  # of a cut; 11.6 ms each
+    batch: int = Field(4, ge=1)
     dev_seconds: float = Field(20.0, gt=0)  # of each kind at most
 
 
@@ -66,7 +68,7 @@ def smoke() -> VocoderConfig:
     return VocoderConfig(
         data=DataConfig(longest_s=1.0, minutes=0.15),
         model=VocoderModel(dim=16, blocks=1),
-        train=VocoderTrain(frames=16, batch=2, max_steps=8, eval_every=4, save_every=4, dev_seconds=1.0),
+        train=VocoderTrain(max_steps=8, eval_every=4, save_every=4, frames=16, batch=2, dev_seconds=1.0),
         eval=VocoderEval(seconds=1.5, griffin_lim=2, bootstrap=100),
     )
 

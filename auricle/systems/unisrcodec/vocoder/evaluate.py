@@ -16,11 +16,11 @@ from auricle.core.run import RunFolder
 from auricle.metrics.rows import mean_row
 from auricle.report.evaluation import Evaluation
 from auricle.systems.unisrcodec.infer import Coder
-from auricle.systems.unisrcodec.measures import sound, wave_measures
+from auricle.systems.unisrcodec.measures import by_kind, by_metric, sound, wave_measures
 from auricle.systems.unisrcodec.peers import OURS
 from auricle.systems.unisrcodec.vocoder.config import VocoderConfig
-from auricle.systems.unisrcodec.vocoder.data import Pair, load_pairs
 from auricle.systems.unisrcodec.vocoder.load import load
+from auricle.systems.unisrcodec.vocoder.train import Pair, load_pairs
 
 GRIFFIN_LIM = "griffin_lim"
 DISTANCES = ("mel_distance_44", "mel_distance_16")
@@ -41,22 +41,17 @@ class Vocoded:
 
     Attributes:
         pair: the mel and its wave.
-        distances: metric -> vocoder -> number; the trained one is `OURS`.
+        values: metric -> vocoder -> number; the trained one is `OURS`.
         seconds: vocoder -> seconds taken.
     """
 
     pair: Pair
-    distances: dict[str, dict[str, float]]
+    values: dict[str, dict[str, float]]
     seconds: dict[str, float]
 
 
 def evaluate(cfg: VocoderConfig, run: RunFolder, coder: Coder | None = None) -> Evaluation:
-    """Measure a trained vocoder beside Griffin-Lim.
-
-    Args:
-        cfg: the run's config.
-        run: a trained run.
-        coder: the codec whose decoded mels are measured too.
+    """Measure a trained vocoder beside Griffin-Lim, on what a codec decodes too where one is given.
 
     Returns:
         Mel distances by kind and over all, gains, speeds, and what is kept of steady tones.
@@ -83,16 +78,13 @@ def evaluate(cfg: VocoderConfig, run: RunFolder, coder: Coder | None = None) -> 
 def vocode(vocoders: Mapping[str, nn.Module], pair: Pair) -> Vocoded:
     """Make sound of one mel with each vocoder, and measure."""
     real = pair.recording.wave
-    distances: dict[str, dict[str, float]] = {name: {} for name in DISTANCES}
-    seconds: dict[str, float] = {}
-    for vocoder_name, vocoder in vocoders.items():
+    values, seconds = {}, {}
+    for name, vocoder in vocoders.items():
         started = time.perf_counter()
         made = sound(vocoder, pair.mel, len(real))
-        seconds[vocoder_name] = time.perf_counter() - started
-        values = wave_measures(made, real, MelContract().rate_hz)
-        for name in DISTANCES:
-            distances[name][vocoder_name] = values[name]
-    return Vocoded(pair, distances, seconds)
+        seconds[name] = time.perf_counter() - started
+        values[name] = wave_measures(made, real, MelContract().rate_hz)
+    return Vocoded(pair, by_metric(values), seconds)
 
 
 @torch.no_grad()
@@ -118,9 +110,8 @@ def groups(vocoded: Sequence[Vocoded]) -> Iterator[tuple[str, list[Vocoded]]]:
     """Give the kinds and all, of real mels and of decoded ones."""
     for origin in dict.fromkeys(item.pair.origin for item in vocoded):
         of_origin = [item for item in vocoded if item.pair.origin == origin]
-        for kind in dict.fromkeys(item.pair.recording.kind for item in of_origin):
-            yield origin + kind, [item for item in of_origin if item.pair.recording.kind == kind]
-        yield f"{origin}all", of_origin
+        for kind, items in by_kind(of_origin, lambda item: item.pair.recording.kind):
+            yield origin + kind, items
 
 
 def group_rows(cfg: VocoderConfig, group: str, vocoded: Sequence[Vocoded]) -> Iterator[MetricRow]:
@@ -131,8 +122,8 @@ def group_rows(cfg: VocoderConfig, group: str, vocoded: Sequence[Vocoded]) -> It
 
     for name in DISTANCES:
         for vocoder in vocoded[0].seconds:
-            yield mean(name, [item.distances[name][vocoder] for item in vocoded], vocoder or None)
-        gains = [item.distances[name][GRIFFIN_LIM] - item.distances[name][OURS] for item in vocoded]
+            yield mean(name, [item.values[name][vocoder] for item in vocoded], vocoder or None)
+        gains = [item.values[name][GRIFFIN_LIM] - item.values[name][OURS] for item in vocoded]
         yield mean(f"gain_over_griffin_lim_{name.removeprefix('mel_distance_')}", gains)
     audio_s = sum(len(item.pair.recording.wave) for item in vocoded) / MelContract().rate_hz
     for vocoder in vocoded[0].seconds:

@@ -1,8 +1,9 @@
-"""Training of the vocoder: multi-scale log-mel L1 of the samples that it makes."""
+"""Training of the vocoder: pairs of a log-mel and its wave, and multi-scale log-mel L1 of the samples that it makes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,30 +12,28 @@ from torch import Tensor, nn
 
 from auricle.audio.distance import MEL_SCALES, mel_distance
 from auricle.audio.spectral import LogMel
+from auricle.audio.vocoder_mel import VocoderMel
 from auricle.core.run import FINAL, RunFolder, is_main_process
 from auricle.core.seed import derive
-from auricle.systems.unisrcodec.data import Cuts
+from auricle.systems.unisrcodec.data import Cuts, Recording, load, log_mel
 from auricle.systems.unisrcodec.infer import Coder
 from auricle.systems.unisrcodec.measures import sound
 from auricle.systems.unisrcodec.train import step
 from auricle.systems.unisrcodec.vocoder.config import VocoderConfig
-from auricle.systems.unisrcodec.vocoder.data import Pair, load_pairs
 from auricle.systems.unisrcodec.vocoder.load import about
 from auricle.systems.unisrcodec.vocoder.network import Vocoder
 from auricle.train.checkpoint import load_model, save_model
 from auricle.train.loop import fit
 from auricle.train.seed import seed_everything
 
+REAL, DECODED = "", "decoded "  # begin the names of groups: mels of recordings, and what the codec makes of them
+
 
 class MultiScaleMelLoss(nn.Module):
     """Mean over scales of the L1 between log-mels of two waves, with gradients: the measure that DAC trains with."""
 
     def __init__(self, rate_hz: int) -> None:
-        """Fix the scales, those of `auricle.audio.distance.mel_distance`.
-
-        Args:
-            rate_hz: of the waves.
-        """
+        """Fix the scales, those of `auricle.audio.distance.mel_distance`, for waves at a rate."""
         super().__init__()
         self.scales = nn.ModuleList(
             LogMel(rate_hz, bands, window, window // 4, None, power=1.0, floor=1e-5) for window, bands in MEL_SCALES
@@ -61,13 +60,40 @@ class VocoderTraining(nn.Module):
         return {"loss": self.distance(self.vocoder(rows[..., :bands]), rows[..., bands:].flatten(1))}
 
 
-def train(cfg: VocoderConfig, run: RunFolder, coder: Coder | None = None) -> Path:
-    """Train the vocoder of a run.
+@dataclass(frozen=True)
+class Pair:
+    """A mel and the wave that it should become.
 
-    Args:
-        cfg: the run's config.
-        run: a run folder with prepared recordings.
-        coder: the codec whose decoded mels are learned too.
+    Attributes:
+        recording: the original.
+        origin: of the mel, `REAL` or `DECODED`.
+        mel: (frames, n_mels).
+    """
+
+    recording: Recording
+    origin: str
+    mel: Tensor
+
+    def rows(self, hop: int) -> Tensor:
+        """Give each frame's log-mel and samples, (frames, n_mels + hop)."""
+        wave = torch.from_numpy(np.pad(self.recording.wave, (0, len(self.mel) * hop - len(self.recording.wave))))
+        return torch.cat([self.mel, wave.view(-1, hop)], dim=1)
+
+
+@torch.no_grad()
+def load_pairs(cfg: VocoderConfig, run: RunFolder, coder: Coder | None, part: str, seconds: float | None) -> list[Pair]:
+    """Read recordings of a split with their mels, and with a codec once more with the mels it decodes."""
+    front_end, pairs = VocoderMel(), []
+    for clip in load(cfg.of_codec, run, part, seconds):
+        mel = log_mel(front_end, clip.wave, 1 if coder is None else coder.codec.step)
+        pairs.append(Pair(clip, REAL, mel))
+        if coder is not None:
+            pairs.append(Pair(clip, DECODED, coder.codec(mel[None]).mel[0]))
+    return pairs
+
+
+def train(cfg: VocoderConfig, run: RunFolder, coder: Coder | None = None) -> Path:
+    """Train the vocoder of a run on its prepared recordings, and on what a codec decodes of them.
 
     Returns:
         The folder of the final checkpoint: the weights that were best on dev.
@@ -86,18 +112,11 @@ def train(cfg: VocoderConfig, run: RunFolder, coder: Coder | None = None) -> Pat
         step,
         Cuts(rows, kinds, recipe.frames, recipe.batch, derive(cfg.seed, "cuts")),
         folder=run.path,
-        max_steps=recipe.max_steps,
-        lr=recipe.lr,
         seed=cfg.seed,
-        betas=recipe.betas,
-        weight_decay=recipe.weight_decay,
-        warmup_fraction=recipe.warmup_fraction,
-        final_lr_fraction=0.01,
         evaluate=dev_metrics(dev),
-        eval_every=recipe.eval_every,
         monitor="dev_mel_distance",
-        save_every=recipe.save_every,
         meta=about(contract),
+        **recipe.loop(),
     )
     if is_main_process():
         load_model(result.best[0].path, training)
