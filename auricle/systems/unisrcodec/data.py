@@ -170,11 +170,11 @@ class Cuts:
     """Random cuts of log-mels: the kinds alike often, recordings by their length; the same for the same epoch."""
 
     def __init__(self, mels: Sequence[Tensor], kinds: Sequence[str], frames: int, batch: int, seed: int) -> None:
-        """Take the training set.
+        """Take the training set: log-mels (frames, n_mels) and their kinds.
 
         Args:
-            mels: (frames, n_mels) each.
-            kinds: kind of each.
+            mels: of the recordings.
+            kinds: of the recordings.
             frames: of a cut; shorter recordings are repeated.
             batch: cuts a batch.
             seed: of the draws.

@@ -28,27 +28,6 @@ class Written:
     summary: str
 
 
-class _Targets:
-    """Keeps two inputs of one name from being written over each other."""
-
-    def __init__(self, out: Path) -> None:
-        self.out = out
-        self.sources: dict[Path, Path] = {}
-        out.mkdir(parents=True, exist_ok=True)
-
-    def take(self, source: Path, name: str) -> Path:
-        """Give where a source goes.
-
-        Raises:
-            DataError: another one went there.
-        """
-        target = self.out / name
-        if target in self.sources:
-            raise DataError(f"{source}: {target} has just been written from {self.sources[target]}; give another --out")
-        self.sources[target] = source
-        return target
-
-
 def encode_files(
     coder: Coder, inputs: Iterable[str | Path], out: Path, arrays: bool = False
 ) -> Iterator[Written | Refused]:
@@ -60,14 +39,15 @@ def encode_files(
         out: folder to write to; made if it is not there.
         arrays: also write the indices as ``.npy``, (columns, tokens).
     """
-    targets = _Targets(out)
+    out.mkdir(parents=True, exist_ok=True)
+    sources: dict[Path, Path] = {}
     for asked in requests(SPEC, inputs):
         if isinstance(asked, Refused):
             yield asked
             continue
         path = Path(asked.input)
         try:
-            target = targets.take(path, path.name + tokens.SUFFIX)
+            target = _claim(out / f"{path.name}{tokens.SUFFIX}", path, sources)
             coded, _ = coder.encode_file(path)
         except (AudioError, DataError) as error:
             yield Refused(asked.input, str(error))
@@ -88,16 +68,25 @@ def decode_files(coder: Coder, inputs: Iterable[str | Path], out: Path) -> Itera
         inputs: token files, or folders whose token files are taken in sorted order.
         out: folder to write to; made if it is not there.
     """
-    targets = _Targets(out)
+    out.mkdir(parents=True, exist_ok=True)
+    sources: dict[Path, Path] = {}
     for given in map(Path, inputs):
         paths = sorted(given.glob(f"*{tokens.SUFFIX}")) if given.is_dir() else [given]
         if not paths:
             yield Refused(str(given), f"{given}: a folder without token files (*{tokens.SUFFIX})")
         for path in paths:
             try:
-                target = targets.take(path, path.name.removesuffix(tokens.SUFFIX) + ".wav")
+                target = _claim(out / f"{path.name.removesuffix(tokens.SUFFIX)}.wav", path, sources)
                 coder.decode_to(tokens.read(path), target)
             except DataError as error:
                 yield Refused(str(path), str(error))
             else:
                 yield Written(target, str(target))
+
+
+def _claim(target: Path, source: Path, sources: dict[Path, Path]) -> Path:
+    """Keep two sources of one name from being written over each other."""
+    if target in sources:
+        raise DataError(f"{source}: {target} has just been written from {sources[target]}; give another --out")
+    sources[target] = source
+    return target

@@ -43,11 +43,7 @@ class Codec(nn.Module):
     """Log-mels (B, T, 128) to tokens (B, T', F') and back; T must be whole columns of `step` frames."""
 
     def __init__(self, cfg: ModelConfig) -> None:
-        """Build the codec.
-
-        Args:
-            cfg: its sizes.
-        """
+        """Build the codec with fresh weights."""
         super().__init__()
         self.contract = MelContract()
         self.step = cfg.step
@@ -124,12 +120,7 @@ class Discriminator(nn.Module):
     """The spectral discriminator: bands of the mel picture apart, then one map (form inferred from DAC's)."""
 
     def __init__(self, channels: int, n_mels: int = 128) -> None:
-        """Build the stacks.
-
-        Args:
-            channels: of each stack.
-            n_mels: bands of the mel.
-        """
+        """Build stacks of so many channels for a mel of so many bands."""
         super().__init__()
         edges = [round(edge * n_mels) for edge in BAND_EDGES]
         self.bands = [slice(low, high) for low, high in pairwise(edges)]
@@ -145,14 +136,7 @@ class Discriminator(nn.Module):
 
 
 def sub_band_loss(made: Tensor, real: Tensor, low: float, high: float) -> Tensor:
-    """Weigh the L1 of the lower half of the mel axis against that of the upper half (the paper's L_sub).
-
-    Args:
-        made: (B, T, n_mels).
-        real: the same.
-        low: weight of the lower half.
-        high: weight of the upper half.
-    """
+    """Weigh the L1 of the lower half of mels (B, T, n_mels) against that of the upper half (the paper's L_sub)."""
     middle = made.shape[-1] // 2
     gap = (made - real).abs()
     return low * gap[..., :middle].mean() + high * gap[..., middle:].mean()

@@ -45,6 +45,9 @@ class Embedded:
     vectors: Mapping[str, npt.NDArray[np.float64]]
 
 
+Labelled = list[tuple[Embedded, str]]
+
+
 @dataclass(frozen=True)
 class Task:
     """A question for a probe.
@@ -56,20 +59,19 @@ class Task:
     """
 
     name: str
-    fit: Sequence[tuple[Embedded, str]]
-    test: Sequence[tuple[Embedded, str]]
+    fit: Labelled
+    test: Labelled
+
+    @property
+    def classes(self) -> int:
+        """Classes to tell apart; 0 where there are not two, or no recording to test on."""
+        count = len({label for _, label in self.fit})
+        return count if count > 1 and self.test else 0
 
 
 @torch.no_grad()
 def embed(codec: Codec, reference: PcaVq, clip: Recording, mel: Tensor) -> Embedded:
-    """Average what the tokens of a recording stand for over time.
-
-    Args:
-        codec: the codec.
-        reference: PCA + VQ.
-        clip: the recording.
-        mel: its log-mel (frames, n_mels), whole columns.
-    """
+    """Average over time what the tokens of a recording with a log-mel (frames, n_mels) stand for."""
     sequences = {
         OURS: codec.quantizer.decode(codec.encode(mel[None]))[0],  # (T', F', D)
         PCA: reference.points(mel),
@@ -98,9 +100,6 @@ def tasks(source: str, seed: int, fit: Sequence[Embedded], test: Sequence[Embedd
     ]
 
 
-Labelled = list[tuple[Embedded, str]]
-
-
 def shared_classes(fit: Labelled, test: Labelled) -> tuple[Labelled, Labelled]:
     """Keep the classes with enough recordings to fit and at least one to test."""
     counts = Counter(label for _, label in fit)
@@ -123,16 +122,7 @@ def halves(pairs: Labelled, seed: int) -> tuple[Labelled, Labelled]:
 
 
 def probe(fit: npt.NDArray[np.float64], labels: Sequence[str], test: npt.NDArray[np.float64]) -> npt.NDArray[np.str_]:
-    """Fit a linear probe and answer.
-
-    Args:
-        fit: (N, size), scaled by its own mean and spread.
-        labels: class of each, two at least.
-        test: (M, size).
-
-    Returns:
-        Class of each test row, (M,).
-    """
+    """Fit a linear probe on vectors (N, size) and their classes, and give the class of others (M, size), (M,)."""
     from sklearn.linear_model import LogisticRegression
 
     mean, scale = fit.mean(axis=0), fit.std(axis=0) + 1e-6
@@ -141,14 +131,8 @@ def probe(fit: npt.NDArray[np.float64], labels: Sequence[str], test: npt.NDArray
 
 
 def rows(task: Task, seed: int, replicates: int) -> Iterator[MetricRow]:
-    """Give the accuracy of each embedding's probe and of the most frequent class.
-
-    Args:
-        task: the question; one with fewer than two classes gives no row.
-        seed: of the resampling.
-        replicates: of the intervals.
-    """
-    if not measurable(task):
+    """Give the accuracy of each embedding's probe and of the most frequent class; none without two classes."""
+    if not task.classes:
         return
     labels = [label for _, label in task.fit]
     truth = np.array([label for _, label in task.test])
@@ -169,19 +153,12 @@ def rows(task: Task, seed: int, replicates: int) -> Iterator[MetricRow]:
         )
 
 
-def measurable(task: Task) -> bool:
-    """Say whether there are two classes to tell apart, and recordings to test on."""
-    return len({label for _, label in task.fit}) > 1 and len(task.test) > 0
-
-
-def notes(asked: Sequence[Task]) -> list[str]:
+def notes(tasks: Sequence[Task]) -> list[str]:
     """Say how the probes were made, and which had too little to go by."""
-    sentences = [NOTE]
-    for task in asked:
-        if measurable(task):
-            classes = len({label for _, label in task.fit})
-            text = f"The {task.name} probe tells {classes} classes apart, fitted on {len(task.fit)} recordings."
-        else:
-            text = f"probe_{task.name}_accuracy was not measured: no two classes have the recordings to fit and to test"
-        sentences.append(text)
-    return sentences
+    return [NOTE, *map(_note, tasks)]
+
+
+def _note(task: Task) -> str:
+    if not task.classes:
+        return f"probe_{task.name}_accuracy was not measured: no two classes have the recordings to fit and to test"
+    return f"The {task.name} probe tells {task.classes} classes apart, fitted on {len(task.fit)} recordings."

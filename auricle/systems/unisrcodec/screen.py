@@ -43,11 +43,6 @@ def screen(
 
     The paper keeps files whose content stays above -60 dB up to 22.05 kHz and leaves the statistic open. Here it is the
     mean power spectrum in bands of 100 Hz: the highest band within `below_db` of the strongest must reach `band_hz`.
-
-    Args:
-        inputs: files, or folders whose audio files are taken in sorted order.
-        band_hz: where content must reach, in Hz.
-        below_db: how far under the strongest band still counts, in dB.
     """
     for asked in requests(SPEC, inputs):
         if isinstance(asked, Refused):

@@ -39,12 +39,7 @@ class SpeechMeasures:
             announce(f"note: {text}")
 
     def __call__(self, clip: Recording, waves: Mapping[str, np.ndarray], rate_hz: int) -> dict[str, dict[str, float]]:
-        """Judge what became of a recording.
-
-        Args:
-            clip: the original.
-            waves: codec -> samples (T,).
-            rate_hz: of all.
+        """Judge what each codec makes of a recording, samples (T,) at one rate.
 
         Returns:
             Measure -> codec -> number; empty for what is no speech or too short. A measure that cannot judge one of the

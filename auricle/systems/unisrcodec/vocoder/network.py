@@ -25,14 +25,7 @@ class Block(nn.Module):
     """A ConvNeXt block over time: depth-wise convolution, norm over channels, two linear maps, a scaled residual."""
 
     def __init__(self, dim: int, kernel: int, expand: int, scale: float) -> None:
-        """Build.
-
-        Args:
-            dim: channels.
-            kernel: frames of the convolution, odd.
-            expand: hidden channels, in `dim`.
-            scale: of the residual at the start.
-        """
+        """Build for D channels, an odd kernel, `expand` D hidden channels; the gain begins at `scale`."""
         super().__init__()
         self.mix = nn.Conv1d(dim, dim, kernel, padding=kernel // 2, groups=dim)
         self.norm = nn.LayerNorm(dim)
@@ -52,11 +45,7 @@ class Vocoder(nn.Module):
     filters: Tensor
 
     def __init__(self, config: VocoderModel | None = None, contract: MelContract | None = None) -> None:
-        """Build with fresh weights.
-
-        Args:
-            config: sizes.
-            contract: the mel; BigVGAN-v2's 44.1 kHz one by default.
+        """Build with fresh weights, for BigVGAN-v2's 44.1 kHz mel by default.
 
         Raises:
             ConfigError: an even kernel.
@@ -96,14 +85,7 @@ class Vocoder(nn.Module):
         return torch.complex(magnitude * angle.cos(), magnitude * angle.sin())
 
     def forward(self, mel: Tensor) -> Tensor:
-        """Make samples of a log-mel.
-
-        Args:
-            mel: (B, frames, n_mels).
-
-        Returns:
-            (B, frames * hop).
-        """
+        """Make samples (B, frames * hop) of log-mels (B, frames, n_mels)."""
         n_fft, hop = self.contract.n_fft, self.contract.hop
         # frame t is centred on t * hop + hop / 2, so without centring the clip begins (n_fft - hop) / 2 samples in
         wave = istft(self.spectrum(mel), n_fft, hop, center=False)
