@@ -95,7 +95,7 @@ def screen(
     for row in judge(inputs, band_hz, below_db):
         if isinstance(row, Refused):
             refused += 1
-            typer.echo(f"{row.input}: {row.error}", err=True)
+            typer.echo(row.error, err=True)
             continue
         judged.append(row)
         verdict = "yes" if row.passes else "no"
