@@ -269,7 +269,7 @@ def codebook_usage(cell: Cell, arm: CodecArm) -> dict[str, Any]:
 
     def make() -> dict[str, Any]:
         codes = trained(cell, arm).quantizer.n_codes
-        flat = {part: torch.cat([one.flatten() for one in tokens_of(cell, arm, part)]).numpy() for part in PARTS}
+        flat = {part: torch.cat([tokens.flatten() for tokens in tokens_of(cell, arm, part)]).numpy() for part in PARTS}
         every, test = code_use(np.concatenate(list(flat.values())), codes), code_use(flat["test"], codes)
         return {
             "share": 100 * every.share,

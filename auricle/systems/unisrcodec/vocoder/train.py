@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -113,7 +114,7 @@ def train(cfg: VocoderConfig, run: RunFolder, coder: Coder | None = None) -> Pat
         Cuts(rows, kinds, recipe.frames, recipe.batch, derive(cfg.seed, "cuts")),
         folder=run.path,
         seed=cfg.seed,
-        evaluate=dev_metrics(dev),
+        evaluate=partial(dev_metrics, dev),
         monitor="dev_mel_distance",
         meta=about(contract),
         **recipe.loop(),
@@ -124,13 +125,9 @@ def train(cfg: VocoderConfig, run: RunFolder, coder: Coder | None = None) -> Pat
     return run.checkpoints / FINAL
 
 
-def dev_metrics(dev: Sequence[Pair]) -> Callable[[nn.Module, int], dict[str, float]]:
-    """Make the function that measures the mean mel distance of dev recordings at 44.1 kHz."""
-
-    def evaluate(model: nn.Module, step: int) -> dict[str, float]:
-        assert isinstance(model, VocoderTraining)
-        rate_hz = model.vocoder.contract.rate_hz
-        waves = [(sound(model.vocoder, pair.mel, len(pair.recording.wave)), pair.recording.wave) for pair in dev]
-        return {"dev_mel_distance": float(np.mean([mel_distance(made, real, rate_hz) for made, real in waves]))}
-
-    return evaluate
+def dev_metrics(dev: Sequence[Pair], model: nn.Module, step: int) -> dict[str, float]:
+    """Measure the mean mel distance of dev recordings at 44.1 kHz."""
+    assert isinstance(model, VocoderTraining)
+    rate_hz = model.vocoder.contract.rate_hz
+    waves = [(sound(model.vocoder, pair.mel, len(pair.recording.wave)), pair.recording.wave) for pair in dev]
+    return {"dev_mel_distance": float(np.mean([mel_distance(made, real, rate_hz) for made, real in waves]))}
