@@ -105,19 +105,24 @@ class Trained(Generic[C]):
 
 
 def seed_zero(folder: str | Path) -> Path:
-    """Give the run that answers: the folder itself or, where it holds the runs of several seeds, seed 0's."""
+    """Give the run that answers: the folder itself or, where it holds the runs of several seeds, seed 0's.
+
+    Args:
+        folder: a run folder, or one that holds ``seed-0`` and others.
+    """
     path = Path(folder)
     several = not (path / "config.json").exists() and (path / "seed-0" / "config.json").exists()
     return path / "seed-0" if several else path
 
 
-def open_trained(folder: str | Path, system: str, config: type[C]) -> Trained[C]:
+def open_trained(folder: str | Path, system: str, config: type[C], command: str | None = None) -> Trained[C]:
     """Open a trained run of a system.
 
     Args:
         folder: a run folder; of a run with several seeds, seed 0 is taken.
         system: whose run it must be.
         config: class of its config; settings that an older version did not have take their defaults.
+        command: what trains it, without ``--run``; None: ``auricle train SYSTEM``.
 
     Raises:
         CheckpointError: not a run folder, another system's run, or one that is not trained.
@@ -129,7 +134,8 @@ def open_trained(folder: str | Path, system: str, config: type[C]) -> Trained[C]
         raise CheckpointError(f"{folder} is a run of '{saved['system']}', not of '{system}'")
     final = run.checkpoints / FINAL
     if not final.is_dir():
-        raise CheckpointError(f"{folder} is not trained yet; train it with: auricle train {system} --run {folder}")
+        command = command or f"auricle train {system}"
+        raise CheckpointError(f"{folder} is not trained yet; train it with: {command} --run {folder}")
     return Trained(run, parse(config, saved["config"]), str(saved["preset"]), final)
 
 

@@ -15,11 +15,12 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from auricle.audio.vocoder_mel import MelContract
 from auricle.core.config import Config
 from auricle.nn.quantize import Quantised, make_quantizer
-from auricle.systems.unisrcodec.vocoder_train import Yardstick
+from auricle.systems.unisrcodec.vocoder.train import MultiScaleMelLoss
 
-RATE_HZ = 44_100
+RATE_HZ = MelContract().rate_hz
 MULTIPLES = (1, 2, 3, 4)  # of the width, level by level
 SAMPLES = 0.1  # weight of the L1 of samples beside that of mels, as in EnCodec
 
@@ -115,7 +116,7 @@ class WaveTraining(nn.Module):
         """Build with the weights that the global seed gives."""
         super().__init__()
         self.codec = WaveCodec(cfg)
-        self.yardstick = Yardstick(RATE_HZ)
+        self.distance = MultiScaleMelLoss(RATE_HZ)
 
     @torch.no_grad()
     def begin_with(self, wave: Tensor) -> None:
@@ -126,15 +127,17 @@ class WaveTraining(nn.Module):
         """Give the losses of samples (B, frames, hop)."""
         wave = rows.flatten(1)
         made, quantised = self.codec(wave)
-        losses = {"mel": self.yardstick(made, wave), "samples": (made - wave).abs().mean()}
+        losses = {"mel": self.distance(made, wave), "samples": (made - wave).abs().mean()}
         total = losses["mel"] + SAMPLES * losses["samples"] + sum(quantised.losses.values())
         return {"loss": total, **losses, **quantised.losses}
 
 
-def size(model: nn.Module) -> int:
+def network_size(model: nn.Module) -> int:
     """Count what is trained of a codec, either kind, outside its codebook."""
-    whole, book = ([*part.parameters()] for part in (model, model.get_submodule("quantizer")))
-    return sum(one.numel() for one in whole) - sum(one.numel() for one in book)
+    whole, codebook = (
+        sum(parameter.numel() for parameter in part.parameters()) for part in (model, model.get_submodule("quantizer"))
+    )
+    return whole - codebook
 
 
 @cache
@@ -154,9 +157,10 @@ def matched(strides: Sequence[int], codes: int, dim: int, target: int) -> WaveCo
 
     def count(width: int, middle: int) -> int:
         with torch.device("meta"):
-            return size(WaveCodec(WaveConfig.model_validate({**base, "width": width, "middle": middle})))
+            return network_size(WaveCodec(WaveConfig.model_validate({**base, "width": width, "middle": middle})))
 
     width = max((width for width in range(1, 33) if count(width, 4 * width) <= target), default=1)
-    at, one_more = count(width, 1), count(width, 2)
-    middle = max(1, 1 + round((target - at) / (one_more - at)))
+    thinnest = count(width, 1)
+    channel = count(width, 2) - thinnest
+    middle = max(1, 1 + round((target - thinnest) / channel))
     return WaveConfig.model_validate({**base, "width": width, "middle": middle})
