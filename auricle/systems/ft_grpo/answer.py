@@ -119,9 +119,9 @@ def _written(
     seed: int = 0,
 ) -> Sequence[str]:
     """Write one answer, or some, to each clip; greedily without `how`."""
-    adapter = network.adapter
+    lm = network.lm
     made = rollout(
-        adapter,
+        lm,
         [network.prompt(int(size)) for size in lengths],
         audio,
         samples=samples,
@@ -132,4 +132,4 @@ def _written(
         seed=seed,
         keys=[0] * len(lengths),
     )
-    return [adapter.text(row[own]) for row, own in zip(made.ids, made.mask, strict=True)]
+    return [lm.text(row[own]) for row, own in zip(made.ids, made.mask, strict=True)]

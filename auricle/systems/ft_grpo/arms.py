@@ -88,7 +88,7 @@ def encoder(shared: Path, budget: Budget, seed: int) -> tuple[Network, Items, It
         fit_heads(cfg, network, train, dev, folder, shown=False)
         save_model(folder / "final", network, {})
     load_model(folder / "final", network)
-    network.adapter.base.encoder.requires_grad_(False)
+    network.lm.base.encoder.requires_grad_(False)
     return network, of.heard(network, train), of.heard(network, dev)
 
 
@@ -98,7 +98,7 @@ def begun(shared: Path, budget: Budget, seed: int, how: str = "sft") -> tuple[Ne
     hearing, train, dev = encoder(shared, budget, seed)
     network = build(cfg)
     network.load_state_dict(hearing.state_dict())
-    network.adapter.base.encoder.requires_grad_(False)
+    network.lm.base.encoder.requires_grad_(False)
     folder = shared / f"{how}-{seed}"
     if not (folder / "final").is_dir():
         own, checked = (train, dev) if how == "sft" else (labelled(train), labelled(dev))

@@ -184,7 +184,7 @@ def batch(items: Items, rows: Iterable[int], number: int = 0) -> Batch:
 def heard(network: Network, items: Items) -> Items:
     """Give clips with what the network's encoder makes of them, once for all that follows."""
     with evaluating(network):
-        made = [network.adapter.base.encoder(part.features, part.lengths).frames for part in parts(items)]
+        made = [network.lm.base.encoder(part.features, part.lengths).frames for part in parts(items)]
     return replace(items, frames=torch.cat(made))
 
 

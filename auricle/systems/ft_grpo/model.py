@@ -8,8 +8,8 @@ from typing import Any
 
 from torch import Tensor
 
-from auricle.alm.adapter import Adapter
 from auricle.alm.chat import ChatRow, prompt_ids, training_ids
+from auricle.alm.interface import AudioLanguageModel
 from auricle.alm.lora import add_lora
 from auricle.alm.model import build_audio_lm
 from auricle.alm.pretrained import load_decoder
@@ -47,12 +47,12 @@ class Network(Policy):
     """The policy of a run, and its texts as tokens.
 
     Args:
-        adapter: of the model.
+        lm: of the model.
         system: the system prompt; `rationale.LABEL_PROMPT` for label-only training.
     """
 
-    def __init__(self, adapter: Adapter, system: str = SYSTEM_PROMPT) -> None:
-        super().__init__(adapter)
+    def __init__(self, lm: AudioLanguageModel, system: str = SYSTEM_PROMPT) -> None:
+        super().__init__(lm)
         self.system = system
         self._prompts: dict[int, list[int]] = {}
         self._learned: dict[tuple[str, int], tuple[list[int], list[bool]]] = {}
@@ -60,24 +60,24 @@ class Network(Policy):
     def prompt(self, frames: int) -> list[int]:
         """Give the tokens that ask about a clip of so many mel frames."""
         if frames not in self._prompts:
-            counts = [self.adapter.audio_frames(frames)]
-            self._prompts[frames] = prompt_ids(self.adapter, self._row(), counts)
+            counts = [self.lm.audio_frames(frames)]
+            self._prompts[frames] = prompt_ids(self.lm, self._row(), counts)
         return self._prompts[frames]
 
     def learned(self, text: str, frames: int) -> tuple[list[int], list[bool]]:
         """Give the tokens of prompt and answer, and which of them are learned."""
         if (text, frames) not in self._learned:
-            counts = [self.adapter.audio_frames(frames)]
-            self._learned[text, frames] = training_ids(self.adapter, self._row(text), counts)
+            counts = [self.lm.audio_frames(frames)]
+            self._learned[text, frames] = training_ids(self.lm, self._row(text), counts)
         return self._learned[text, frames]
 
     def hear(self, features: Tensor, lengths: Tensor) -> list[Tensor]:
         """Encode clips to the width of the language model, one (A, D) each; features (N, T, M), lengths (N,)."""
-        return self.adapter.encode_audio(features.float(), lengths).embeds
+        return self.lm.encode_audio(features.float(), lengths).embeds
 
     def project(self, frames: Tensor) -> list[Tensor]:
         """Bring ready frames (N, A, E) of our encoder to the width of the language model, with gradients."""
-        return list(self.adapter.base.projector(frames))
+        return list(self.lm.base.projector(frames))
 
     def log_odds(
         self,
@@ -100,9 +100,9 @@ class Network(Policy):
         begun = [""] * len(features) if begun is None else begun
         sizes = [int(size) for size in lengths]
         prompts = [
-            [*self.prompt(size), *self.adapter.ids(f"{text}<answer>")] for size, text in zip(sizes, begun, strict=True)
+            [*self.prompt(size), *self.lm.ids(f"{text}<answer>")] for size, text in zip(sizes, begun, strict=True)
         ]
-        return label_log_odds(self.adapter, prompts, *LABELS, self.hear(features, lengths) if audio is None else audio)
+        return label_log_odds(self.lm, prompts, *LABELS, self.hear(features, lengths) if audio is None else audio)
 
     def _row(self, answer: str | None = None) -> ChatRow:
         said = [] if answer is None else [{"role": "assistant", "content": answer}]
@@ -124,7 +124,7 @@ def build(cfg: FtGrpoConfig, system: str = SYSTEM_PROMPT) -> Network:
         model, tokenizer = _with_encoder(own, seed)
     if own.lora_rank:
         model = add_lora(model, rank=own.lora_rank, alpha=own.lora_alpha, seed=seed)
-    return Network(Adapter(model, tokenizer, banned=_prompt_tokens(tokenizer)), system)
+    return Network(AudioLanguageModel(model, tokenizer, banned=_prompt_tokens(tokenizer)), system)
 
 
 def bare(cfg: FtGrpoConfig) -> Any:
@@ -141,7 +141,7 @@ def _with_encoder(own: ModelConfig, seed: int) -> tuple[Any, Any]:
     encoder = {
         "n_mels": MELS, "dim": own.dim, "channels": own.channels, "time_strides": own.time_strides,
         "mel_strides": own.mel_strides, "layers": own.encoder_layers, "heads": own.heads, "dropout": own.dropout,
-        "merge": own.merge, "summary": own.summary, "seekers": own.seekers,
+        "merge": own.merge, "summary": own.summary, "position_heads": own.seekers,
         "clip_heads": CLIP_HEADS, "frame_heads": FRAME_HEADS,
     }  # fmt: skip
     if own.decoder is not None:

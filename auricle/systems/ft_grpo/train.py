@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from auricle.alm.adapter import Adapter
 from auricle.alm.grpo import GrpoBatch, GrpoSettings, advantages, grpo_loss, round_logs, score
+from auricle.alm.interface import AudioLanguageModel
 from auricle.alm.lora import add_lora, merge
 from auricle.alm.sampling import evaluating, rollout
 from auricle.alm.sft import sft_loss
@@ -55,14 +55,14 @@ def train(cfg: FtGrpoConfig, run: RunFolder) -> Path:
     if cfg.train.heads is not None:
         fit_heads(cfg, network, train_items, dev, stage_folder(run, "heads"))
     if cfg.train.freeze:
-        network.adapter.base.encoder.requires_grad_(False)
+        network.lm.base.encoder.requires_grad_(False)
         train_items, dev = of.heard(network, train_items), of.heard(network, dev)
     fit_sft(cfg, cfg.train.sft, network, train_items, dev, stage_folder(run, "sft"))
     keep(run, SFT, cfg, network, dev)
     if cfg.train.more_sft is not None:
         longer = build(cfg)
         longer.load_state_dict(network.state_dict())
-        longer.adapter.base.encoder.requires_grad_(not cfg.train.freeze)
+        longer.lm.base.encoder.requires_grad_(not cfg.train.freeze)
         fit_sft(cfg, cfg.train.more_sft, longer, train_items, dev, stage_folder(run, "more_sft"))
         keep(run, MORE_SFT, cfg, longer, dev)
     if cfg.train.grpo is not None:
@@ -97,7 +97,7 @@ def fit_heads(
     def measure(model: nn.Module, step: int) -> dict[str, float]:
         totals = dict.fromkeys(("dev_loss", *(f"dev_{name}" for name in CLIP_HEADS)), 0.0)
         for own in of.parts(dev):
-            heads = network.adapter.base.encoder(own.features, own.lengths).heads
+            heads = network.lm.base.encoder(own.features, own.lengths).heads
             totals["dev_loss"] += float(of.head_loss(heads, own.targets)[0]) * len(own.rows)
             for name in CLIP_HEADS:
                 totals[f"dev_{name}"] += float((heads[name].argmax(-1) == own.targets[name]).sum())
@@ -105,7 +105,7 @@ def fit_heads(
 
     def step(model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         own = of.turned(batch, torch.rand(len(batch.rows)) < 0.5)
-        heads = model(lambda adapter: adapter.base.encoder(own.features, own.lengths).heads)
+        heads = model(lambda lm: lm.base.encoder(own.features, own.lengths).heads)
         loss, parts = of.head_loss(heads, own.targets)
         return {"loss": loss, **parts}
 
@@ -156,33 +156,33 @@ class SftStep:
         """Give ``loss``, ``text`` (nats a token) and each auxiliary loss."""
         own = of.sft_batch(self.network, self.items, batch)
         frames = batch.frames
-        made = model(lambda adapter: sft_loss(adapter, own, None if frames is None else self.network.project(frames)))
+        made = model(lambda lm: sft_loss(lm, own, None if frames is None else self.network.project(frames)))
         if not self.head_weight or not made.heads:
             return {"loss": made.loss, "weight": made.weight}
         extra, parts = of.head_loss(made.heads, batch.targets)
         return {"loss": made.loss + self.head_weight * extra, "text": made.loss.detach(), **parts}
 
 
-def for_grpo(cfg: FtGrpoConfig, network: Network) -> tuple[Network, Adapter | None]:
+def for_grpo(cfg: FtGrpoConfig, network: Network) -> tuple[Network, AudioLanguageModel | None]:
     """Make of the SFT model the policy and the reference of stage 2.
 
     With LoRA the update is merged, as the released scripts do, and fresh LoRA put on it; the reference is that model
     with LoRA off (None). Without, it is a frozen copy.
     """
     if cfg.model.lora_rank:
-        merged = merge(network.adapter.model)
+        merged = merge(network.lm.model)
         rank, alpha = cfg.model.lora_rank, cfg.model.lora_alpha
         policy = add_lora(merged, rank=rank, alpha=alpha, seed=derive(cfg.seed, "grpo"))
-        return Network(Adapter(policy, network.adapter.tokenizer, network.adapter.banned), network.system), None
-    frozen = copy.deepcopy(network.adapter.model).eval().requires_grad_(False)
-    return network, Adapter(frozen, network.adapter.tokenizer, network.adapter.banned)
+        return Network(AudioLanguageModel(policy, network.lm.tokenizer, network.lm.banned), network.system), None
+    frozen = copy.deepcopy(network.lm.model).eval().requires_grad_(False)
+    return network, AudioLanguageModel(frozen, network.lm.tokenizer, network.lm.banned)
 
 
 def fit_grpo(
     cfg: FtGrpoConfig,
     how: GrpoConfig,
     network: Network,
-    reference: Adapter | None,
+    reference: AudioLanguageModel | None,
     items: Items,
     dev: Items,
     folder: Path,
@@ -226,28 +226,28 @@ class GrpoStep:
     """
 
     network: Network
-    reference: Adapter | None
+    reference: AudioLanguageModel | None
     items: Items
     how: GrpoConfig
     seed: int
 
     def __call__(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """Give ``loss`` and what there is to log: reward parts, zero-variance share, length, entropy, KL."""
-        loss, logs, weight = model(lambda adapter: self._job(adapter, batch))
+        loss, logs, weight = model(lambda lm: self._job(lm, batch))
         numbers = {name: torch.as_tensor(value, dtype=torch.float32) for name, value in logs.items()}
         return {"loss": loss, "weight": weight, **numbers}
 
-    def _job(self, adapter: Adapter, batch: Batch) -> tuple[Tensor, Mapping[str, Any], Tensor]:
+    def _job(self, lm: AudioLanguageModel, batch: Batch) -> tuple[Tensor, Mapping[str, Any], Tensor]:
         how = self.how
         prompts = [self.network.prompt(int(size)) for size in batch.lengths]
         ready = None if batch.frames is None else self.network.project(batch.frames)
-        with torch.no_grad(), evaluating(adapter.model):
+        with torch.no_grad(), evaluating(lm.model):
             audio = self.network.hear(batch.features, batch.lengths) if ready is None else ready
         made = rollout(
-            adapter, prompts, audio, samples=how.samples, max_new=how.max_new, temperature=how.temperature,
+            lm, prompts, audio, samples=how.samples, max_new=how.max_new, temperature=how.temperature,
             top_p=how.top_p, top_k=how.top_k, seed=derive(self.seed, batch.number),
         )  # fmt: skip
-        texts = [adapter.text(ids[own]) for ids, own in zip(made.ids, made.mask, strict=True)]
+        texts = [lm.text(ids[own]) for ids, own in zip(made.ids, made.mask, strict=True)]
         truths = [self.items.truths[row] for row in batch.rows]
         rewards, parts = score(texts, truths, weighted(how.weights), how.samples)
         answers = GrpoBatch(
@@ -255,7 +255,7 @@ class GrpoStep:
             lengths=batch.lengths, ref=self._reference(prompts, made.ids, made.mask, batch),
         )  # fmt: skip
         settings = GrpoSettings(how.kind, how.clip, None, how.beta, how.max_new, temperature=how.temperature)
-        loss = grpo_loss(adapter, answers, settings)
+        loss = grpo_loss(lm, answers, settings)
         return loss.loss, {**round_logs(rewards, parts, made, texts), **loss.logs}, loss.weight
 
     @torch.no_grad()

@@ -54,8 +54,8 @@ def test_a_prompt_is_one_token_and_every_rationale_is_short() -> None:
 
 def test_a_policy_never_samples_a_prompt() -> None:
     network = build(smoke())
-    vocabulary = network.adapter.tokenizer.get_vocab()
-    assert {vocabulary[SYSTEM_PROMPT], vocabulary[LABEL_PROMPT], vocabulary[ASKED]} <= set(network.adapter.banned)
+    vocabulary = network.lm.tokenizer.get_vocab()
+    assert {vocabulary[SYSTEM_PROMPT], vocabulary[LABEL_PROMPT], vocabulary[ASKED]} <= set(network.lm.banned)
 
 
 def test_refusals(tmp_path) -> None:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-
 from auricle.audio.ahead import Decoded
+
 from auricle.core.errors import CheckpointError
 from auricle.core.run import open_run
 from auricle.metrics.calibration import Calibration

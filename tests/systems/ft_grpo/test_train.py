@@ -40,7 +40,7 @@ def test_targets_say_where_and_what() -> None:
 
 def test_what_is_ready_fits_the_encoder(items, clips, cfg) -> None:
     network = build(cfg)
-    encoded = network.adapter.base.encoder(items.features[:2].float(), items.lengths[:2])
+    encoded = network.lm.base.encoder(items.features[:2].float(), items.lengths[:2])
     assert items.targets["artefact"].shape[1] == encoded.heads["artefact"].shape[1]
     assert items.texts[1] == write(clips[1].truth)
     assert read(items.texts[0]) == Evidence("real", "none", None, "none", None)
@@ -60,7 +60,7 @@ def test_batches_repeat_and_can_start_anywhere(items) -> None:
 def test_only_the_answer_is_learned(items, cfg) -> None:
     network = build(cfg)
     ids, learned = network.learned(items.texts[1], 150)
-    said = network.adapter.tokenizer.decode([one for one, own in zip(ids, learned, strict=True) if own])
+    said = network.lm.tokenizer.decode([one for one, own in zip(ids, learned, strict=True) if own])
     assert said == f"{items.texts[1]}<|im_end|>"
     assert ids[: len(network.prompt(150))] == network.prompt(150)
 
@@ -79,7 +79,7 @@ def test_what_was_heard_once_gives_what_hearing_gives(items, cfg) -> None:
     network = build(cfg).eval()
     ready = of.heard(network, items)
     own, again = of.batch(items, range(8)), of.batch(ready, range(8))
-    assert again.frames.shape[:2] == (8, network.adapter.audio_frames(150))
+    assert again.frames.shape[:2] == (8, network.lm.audio_frames(150))
     made = [SftStep(network, each, 0.0)(network, one)["loss"].item() for each, one in ((items, own), (ready, again))]
     assert made[0] == pytest.approx(made[1], rel=1e-5)
     assert greedy(network, items, 8) == greedy(network, ready, 8)
