@@ -21,7 +21,8 @@ from auricle.core.errors import AudioError, DataError
 from auricle.core.seed import rng
 from auricle.data import corpora, fields
 from auricle.data.embedded import Clip
-from auricle.data.equalise import LEVEL_DBFS, through
+from auricle.data.equalise import LEVEL_DBFS as CHAIN_DBFS
+from auricle.data.equalise import through
 from auricle.data.splits import drop_shared_texts, split_groups
 from auricle.data.spoof import synthesize
 from auricle.data.worlds import artefacts
@@ -29,11 +30,9 @@ from auricle.data.worlds.artefacts import CLIP_S, RATE_HZ, Artefact
 from auricle.data.worlds.chords import piece
 from auricle.data.worlds.scenes import scene
 from auricle.data.worlds.singing import Voice, sing, voice
-from auricle.systems.ft_grpo.world_config import DataConfig
+from auricle.systems.ft_grpo.config import DataConfig
+from auricle.systems.ft_grpo.features import HIGH_HZ, LEVEL_DBFS, LOW_HZ, SAMPLES, as_int16, narrowed
 
-SAMPLES = round(CLIP_S * RATE_HZ)
-LOW_HZ, HIGH_HZ = 60.0, 3800.0  # what every source has; above it nobody looks
-NATURAL_DBFS = -26.0
 TRIES = 8  # plans that are drawn for a clip before it is left out, and stretches that are looked for
 PIECES = {"train": 60, "dev": 12, "test": 24}  # procedural pieces of music; a piece is in one split
 SOUNDS_IN_SCENE = 4
@@ -162,7 +161,7 @@ class World:
         draws = rng(self.cfg.seed, "clean", excerpt.id)
         wave = channel.band_limit(self._raw(excerpt, draws), RATE_HZ, LOW_HZ, HIGH_HZ)
         wave = self._noisy(wave, self.cfg.room_snr_db, draws)
-        return level.set_level(wave, NATURAL_DBFS)
+        return level.set_level(wave, LEVEL_DBFS)
 
     def spoiled(
         self, excerpt: Excerpt, clean: np.ndarray, strength: tuple[float, float]
@@ -221,9 +220,9 @@ class World:
             Samples (SAMPLES,) int16.
         """
         draws = rng(self.cfg.seed, "chain", excerpt.id, label)
-        wave = through(self.codec(excerpt), level.set_level(wave, NATURAL_DBFS), RATE_HZ, draws)
+        wave = through(self.codec(excerpt), level.set_level(wave, LEVEL_DBFS), RATE_HZ, draws)
         wave = self._noisy(wave, self.cfg.line_snr_db, draws)
-        return as_int16(narrowed(wave), float(draws.uniform(*LEVEL_DBFS)))
+        return as_int16(narrowed(wave), float(draws.uniform(*CHAIN_DBFS)))
 
     def _noisy(self, wave: np.ndarray, snr_db: tuple[float, float], draws: np.random.Generator) -> np.ndarray:
         return noise.add_noise(wave, level.crop(self._noise, SAMPLES, draws), float(draws.uniform(*snr_db)))
@@ -241,17 +240,6 @@ class World:
 
     def _analysed(self, clip: Clip) -> Voice:
         return voice(self._sound(clip)[: 2 * RATE_HZ])
-
-
-def narrowed(wave: np.ndarray) -> np.ndarray:
-    """Keep the band that the world has, and no offset: (T,) to (T,)."""
-    wave = channel.band_limit(wave, RATE_HZ, LOW_HZ, HIGH_HZ)
-    return np.asarray(wave - wave.mean())
-
-
-def as_int16(wave: np.ndarray, level_db: float = NATURAL_DBFS) -> np.ndarray:
-    """Bring a wave (T,) to a level, as int16."""
-    return np.round(level.set_level(wave, level_db) * 32767.0).astype(np.int16)
 
 
 def _stretch(wave: np.ndarray, draws: np.random.Generator) -> np.ndarray:
