@@ -161,7 +161,7 @@ def _with_encoder(model: ModelConfig, seed: int) -> tuple[Any, Any]:
         "dropout": model.dropout,
         "merge": model.merge,
         "summary": model.summary,
-        "position_heads": model.seekers,
+        "position_heads": model.position_heads,
         "clip_heads": CLIP_HEADS,
         "frame_heads": FRAME_HEADS,
     }

@@ -24,6 +24,7 @@ from auricle.systems.ft_grpo.model import CLIP_HEADS, Network
 from auricle.systems.ft_grpo.rationale import read
 from auricle.systems.ft_grpo.rewards import weighted
 from auricle.train.loop import FitResult, fit
+from auricle.train.recipe import Recipe
 
 Step = Callable[[nn.Module, Any], Mapping[str, Tensor]]
 Measure = Callable[[nn.Module, int], Mapping[str, float]]
@@ -54,7 +55,7 @@ class Stage:
         network: Network,
         step: Step,
         measure: Measure,
-        how: StageConfig | GrpoConfig,
+        how: Recipe,
         batch: int,
         monitor: str = "dev_loss",
         mode: Literal["min", "max"] = "min",
@@ -72,12 +73,7 @@ class Stage:
             mode=mode,
             meta={"system": "ft_grpo", "stage": name},
             progress=self.shown,
-            max_steps=how.steps,
-            lr=how.lr,
-            weight_decay=how.weight_decay,
-            warmup_fraction=how.warmup,
-            eval_every=min(how.eval_every, how.steps),
-            save_every=how.save_every,
+            **how.loop(),
         )
 
 

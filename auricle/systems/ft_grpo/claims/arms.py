@@ -26,15 +26,16 @@ from auricle.systems.ft_grpo.items import Items, ready, with_encoder_frames
 from auricle.systems.ft_grpo.model import Network, build
 from auricle.systems.ft_grpo.rationale import FREQUENCY_TAG, TIME_TAG, read
 from auricle.systems.ft_grpo.stages import Stage, fit_grpo, fit_heads, fit_sft, for_grpo
-from auricle.systems.ft_grpo.train import load_items
+from auricle.systems.ft_grpo.train import STAGES, load_items
 from auricle.train.checkpoint import load_model, save_model
+from auricle.train.recipe import Recipe
 
 DATA = ("data.train=3000", "data.dev=200", "data.test=800", "data.weak=600", "data.hard=0")
 FULL = (
-    "train.heads.steps=500",
-    "train.sft.steps=500",
-    "train.grpo.steps=50",
-    "train.more_sft.steps=250",
+    "train.heads.max_steps=500",
+    "train.sft.max_steps=500",
+    "train.grpo.max_steps=50",
+    "train.more_sft.max_steps=250",
     "eval.counterfactuals=160",
 )
 
@@ -127,9 +128,25 @@ def trained(cell: Cell, how: str, start: str = "sft", *settings: str) -> dict[st
         *settings: what differs, such as weights of the rewards.
     """
     cfg = config(cell.budget, cell.seed, *settings)
-    name = f"{how}-{start}-{cell.seed}-{digest(cfg.model_dump(mode='json'))[:12]}"
-    folder = cell.shared / "models" / name
+    folder = cell.shared / "models" / f"{how}-{start}-{cell.seed}-{digest(_as_first_run(cfg))}"
     return once(folder / "numbers.json", lambda: _trained(cell, how, start, cfg, folder))
+
+
+def _as_first_run(cfg: FtGrpoConfig) -> dict[str, Any]:
+    """Give a config by the names that its settings had when the claims were first run, and no later ones.
+
+    A folder's name is part of the seeds of its training: by another name a claim would have other batches and draws.
+    """
+    plain = cfg.model_dump(mode="json")
+    plain["model"]["seekers"] = plain["model"].pop("position_heads")
+    defaults = Recipe().model_dump(mode="json")
+    later = {name: defaults[name] for name in defaults.keys() - {"lr", "weight_decay", "save_every", "eval_every"}}
+    for stage in filter(None, (plain["train"][name] for name in STAGES)):
+        stage |= {"steps": stage.pop("max_steps"), "warmup": stage.pop("warmup_fraction")}
+        for name in later.keys() & stage.keys():
+            if stage[name] == later[name]:
+                del stage[name]
+    return plain
 
 
 def _trained(cell: Cell, how: str, start: str, cfg: FtGrpoConfig, folder: Path) -> dict[str, Any]:
