@@ -106,13 +106,13 @@ def score(cases: Sequence[Case], answer: Answer, n: int = 1000, *, seed: int) ->
     rows = list(zip(cases, claims[::3], claims[1::3], claims[2::3], strict=True))
     estimates: dict[str, Estimate] = {}
     for domain in REACH:
-        own = [(case, fake, moved) for case, fake, moved, _ in rows if case.moved.domain == domain]
-        if not own:
+        of_domain = [(case, fake, moved) for case, fake, moved, _ in rows if case.moved.domain == domain]
+        if not of_domain:
             continue
-        groups = [case.item.group for case, _, _ in own]
-        hit = [names(moved, domain, case.place) for case, _, moved in own]
-        stuck = [names(moved, domain, case.moved.place) for case, _, moved in own]
-        before = [names(fake, domain, case.moved.place) for case, fake, _ in own]
+        groups = [case.item.group for case, _, _ in of_domain]
+        hit = [names(moved, domain, case.place) for case, _, moved in of_domain]
+        stuck = [names(moved, domain, case.moved.place) for case, _, moved in of_domain]
+        before = [names(fake, domain, case.moved.place) for case, fake, _ in of_domain]
         follows = [was and now for was, now in zip(before, hit, strict=True)]
         for title, values in (("follows", follows), ("moved_hit", hit), ("stuck", stuck)):
             estimates[f"{title}_{domain}"] = share(values, groups, n, seed=seed)

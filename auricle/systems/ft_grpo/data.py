@@ -194,14 +194,14 @@ def _item(cut: Cut, wave: np.ndarray) -> Item:
 
 def _built(world: World, name: str, folder: Path) -> list[Cut]:
     """Make a set's audio and cuts, or find them from an earlier run."""
-    audio, listed = folder / f"{name}.flac", folder / f"{name}.jsonl"
-    if audio.is_file() and listed.is_file():
-        return list(manifest.read(listed))
+    audio, index = folder / f"{name}.flac", folder / f"{name}.jsonl"
+    if audio.is_file() and index.is_file():
+        return list(manifest.read(index))
     clips = list(_clips(world, name))
     folder.mkdir(parents=True, exist_ok=True)
     _write_flac(audio, np.concatenate([wave for _, wave in clips]))
     cuts = _cuts(audio, [row for row, _ in clips])
-    manifest.write(cuts, listed)
+    manifest.write(cuts, index)
     return cuts
 
 
@@ -211,25 +211,24 @@ def _left_out(cuts: Sequence[Cut]) -> int:
     for cut in cuts:
         kind, _, number = cut.custom[fields.PAIR].rpartition("-")
         numbers.setdefault(kind, set()).add(int(number))
-    return sum(max(found) + 1 - len(found) for found in numbers.values())
+    return sum(max(used) + 1 - len(used) for used in numbers.values())
 
 
 def _clips(world: World, name: str) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
     """Make the clips of a set, the two of a pair after each other."""
-    split = name if name in fields.SPLITS else "test"
     types = ("speech",) if name == "hard" else world.cfg.types
     pairs = max(1, getattr(world.cfg, name) // (2 * len(types)))
     console = Console(stderr=True)
     for kind in types:
-        wanted = world.excerpts(name, kind, split)
+        excerpts = world.excerpts(name, kind)
         show = track(range(pairs), f"{name} {kind}", console=console, disable=not console.is_terminal, transient=True)
         for _ in show:
-            yield from _next_pair(world, name, wanted)
+            yield from _next_pair(world, name, excerpts)
 
 
-def _next_pair(world: World, name: str, wanted: Iterator[Excerpt]) -> list[tuple[dict[str, Any], np.ndarray]]:
+def _next_pair(world: World, name: str, excerpts: Iterator[Excerpt]) -> list[tuple[dict[str, Any], np.ndarray]]:
     """Make a pair of the next excerpt that carries an artefact."""
-    for missed, excerpt in enumerate(wanted):
+    for missed, excerpt in enumerate(excerpts):
         try:
             return _pair(world, name, excerpt)
         except AudioError as error:

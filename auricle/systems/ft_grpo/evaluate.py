@@ -87,8 +87,8 @@ def evaluate(cfg: FtGrpoConfig, run: RunFolder) -> Evaluation:
     by_set: dict[str, Predictions] = {}
     for name in [name for name in SETS if name in data.sets(run)]:
         by_set[name] = predictions_of(detector, data.load(run, name))
-        more, said = set_rows(cfg, by_set[name], SETS[name], majority)
-        rows, notes = rows + more, notes + said
+        of_set = set_rows(cfg, by_set[name], SETS[name], majority)
+        rows, notes = rows + of_set[0], notes + of_set[1]
     test = by_set["test"]
     for checkpoint, baseline in BASELINES.items():
         if (run.checkpoints / checkpoint).is_dir():
@@ -127,9 +127,9 @@ def set_rows(
         return rows, notes
     for kind in types:
         chosen = [index for index, item in enumerate(predictions.items) if item.type == kind]
-        more, said = clip_rows(cfg, predictions.subset(chosen), kind, majority)
-        rows += [row for row in more if row.name in PER_TYPE]
-        notes += said
+        of_type = clip_rows(cfg, predictions.subset(chosen), kind, majority)
+        rows += [row for row in of_type[0] if row.name in PER_TYPE]
+        notes += of_type[1]
     return rows, notes
 
 

@@ -50,8 +50,8 @@ def log_mel(waves: np.ndarray) -> Tensor:
     Returns:
         (B, N // 160, 64), 150 frames for a clip of 1.5 s.
     """
-    given = torch.as_tensor(waves)
-    wave = given.float() / 32768.0 if given.dtype == torch.int16 else given.float()
+    samples = torch.as_tensor(waves)
+    wave = samples.float() / 32768.0 if samples.dtype == torch.int16 else samples.float()
     with torch.no_grad():
         power = _mel()(wave)[:, : wave.shape[1] // 160]
         db = 10 * torch.log10(power.clamp_min(1e-12))

@@ -166,9 +166,9 @@ def _with_encoder(model: ModelConfig, seed: int) -> tuple[Any, Any]:
         "frame_heads": FRAME_HEADS,
     }
     if model.decoder is not None:
-        given = load_decoder(model.decoder)
-        placeholder = add_placeholder(given.model, given.tokenizer)
-        return build_audio_lm(encoder, given.model, placeholder, seed), given.tokenizer
+        decoder = load_decoder(model.decoder)
+        placeholder = add_placeholder(decoder.model, decoder.tokenizer)
+        return build_audio_lm(encoder, decoder.model, placeholder, seed), decoder.tokenizer
     tokenizer = task_tokenizer()
     text = tiny_decoder_config(tokenizer, model.dim, model.layers, model.heads, model.hidden, longest=512)
     return build_audio_lm(encoder, text, tokenizer.convert_tokens_to_ids("<audio>"), seed), tokenizer
