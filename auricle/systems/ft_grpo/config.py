@@ -213,7 +213,7 @@ def laptop() -> FtGrpoConfig:
             # weights of our own from nothing take more than LoRA's 1e-5; an answer has at most 20 tokens
             grpo=GrpoConfig(max_steps=60, lr=1e-4, max_new=32, save_every=30, eval_every=30),
             more_sft=StageConfig(max_steps=250, lr=5e-4, eval_every=250),
-        ),
+        )
     )
 
 

@@ -14,15 +14,7 @@ from typing import Literal
 
 from auricle.alm.answers import parse_label
 from auricle.core.errors import DataError
-from auricle.data.worlds.artefacts import (
-    BAND_EDGES_HZ,
-    BANDS,
-    BIN_S,
-    BINS,
-    FREQUENCY_KINDS,
-    TIME_KINDS,
-    Artefact,
-)
+from auricle.data.worlds.artefacts import BAND_EDGES_HZ, BANDS, BIN_S, BINS, FREQUENCY_KINDS, TIME_KINDS, Artefact
 from auricle.metrics.evidence import Finding
 
 Label = Literal["real", "fake"]
