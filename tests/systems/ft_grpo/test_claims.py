@@ -97,12 +97,10 @@ def test_c3_asks_whether_hits_are_those_of_a_constant_place(over, verdict) -> No
         "majority_time": 30.0,
         "distinct_texts": 0.01,
     }
-    seeds = (0, 1, 2)
-    cells = {"vanilla": {seed: {**own, "hit_frequency": own["hit_frequency"] + SPREAD[seed]} for seed in seeds}}
-    cells["cold_start"] = cells["vanilla"]
-    (band,) = [
-        part for part in BY_ID["C3"].decide(Measured(cells, seeds)).parts if part.name.startswith("band hits less")
-    ]
+    spread = {0: -0.2, 1: 0.1, 2: 0.1}
+    cells = {seed: {**own, "hit_frequency": own["hit_frequency"] + more} for seed, more in spread.items()}
+    verdict_of = BY_ID["C3"].decide(Measured({"vanilla": cells, "cold_start": cells}, tuple(spread)))
+    (band,) = (part for part in verdict_of.parts if part.name.startswith("band hits less"))
     assert band.verdict == verdict
 
 
