@@ -54,7 +54,8 @@ bench: setup
 # Hours: full runs over splits and seeds, then the papers' claims at full budget (resumable; results in docs/results).
 claims: setup
 	$(BIN)/python -m pytest -m claims -s $(ARGS)
-	for system in mambo voice_auth ft_grpo unisrcodec; do $(BIN)/auricle claims $$system --budget full || exit 1; done
+	systems=$$($(BIN)/python -c 'from auricle.systems import NAMES; print(*NAMES)') && for system in $$systems; do \
+		$(BIN)/auricle claims $$system --budget full || exit 1; done
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

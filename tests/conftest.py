@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import shutil
-import subprocess
-import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 OFFLINE = Path(__file__).parent / "offline"
-ROOT = Path(__file__).parent.parent
 
 os.environ["PYTHONPATH"] = os.pathsep.join([str(OFFLINE), *filter(None, [os.environ.get("PYTHONPATH")])])
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -24,32 +21,27 @@ assert _spec.loader is not None
 _spec.loader.exec_module(importlib.util.module_from_spec(_spec))
 
 
-def auricle(*arguments: object, check: bool = True, **kwargs: object) -> subprocess.CompletedProcess[str]:
-    """Run the real command."""
-    command = [sys.executable, "-m", "auricle", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, **kwargs)  # type: ignore[call-overload]
-    if check and done.returncode != 0:
-        raise AssertionError(f"{' '.join(command)}\nexit {done.returncode}\n{done.stdout}\n{done.stderr}")
-    return done
+@pytest.fixture(scope="session")
+def auricle() -> Callable[..., object]:
+    """The real command, in a process of its own."""
+    from tests.command import in_child
 
-
-@pytest.fixture(scope="session", name="auricle")
-def _auricle():
-    return auricle
+    return in_child
 
 
 @pytest.fixture(scope="session")
-def smoke_run(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
-    """One finished `auricle run mambo --preset smoke`, shared by all test processes; never write into it."""
-    from filelock import FileLock
+def finished(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Callable[..., Path]]:
+    """`finished(name)`: the folder of the system's one smoke run of this session; never write into it."""
+    from tests.finished import assert_unchanged, finish
 
     base = tmp_path_factory.getbasetemp()
-    shared = base.parent if hasattr(request.config, "workerinput") else base
-    folder = shared / "smoke-mambo"
-    with FileLock(str(shared / "smoke.lock")):
-        if not (folder / "report.json").exists():
-            shutil.rmtree(folder, ignore_errors=True)
-            done = auricle("run", "mambo", "--preset", "smoke", "--run", folder)
-            (folder / "stdout.txt").write_text(done.stdout)
-            (folder / "stderr.txt").write_text(done.stderr)
-    return folder
+    place = (base.parent if hasattr(request.config, "workerinput") else base) / "finished"
+    given: dict[str, Path] = {}
+
+    def of(name: str) -> Path:
+        given[name] = given.get(name) or finish(name, place)
+        return given[name]
+
+    yield of
+    for folder in given.values():
+        assert_unchanged(folder)

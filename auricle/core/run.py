@@ -153,6 +153,10 @@ def open_run(path: str | Path, system: str, preset: str, config: Config, *, over
         raise ConfigError(f"--run {run.path} is a file; give the name of a folder")
     if (run.path / "config.json").exists():
         saved = {**run.saved_config()}
+        if saved["system"] != system and not overwrite:
+            raise ConfigError(
+                f"{run.path} is a run of '{saved['system']}', not of '{system}'; give another --run, or --overwrite"
+            )
         saved["config"] = filled(saved["config"], type(config))
         if all(saved[key] == wanted[key] for key in wanted):
             return run

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -102,7 +103,9 @@ def _figure(width: float, height: float) -> Iterator[Figure]:
     import matplotlib
     from matplotlib.figure import Figure
 
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
+        # a file's name may be in a script that the font lacks: its letters are boxes then, and nobody needs to be told
+        warnings.filterwarnings("ignore", message=r"Glyph .* missing from")
         yield Figure(figsize=(width, height), layout="constrained")
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor, nn
@@ -26,6 +26,9 @@ class Adapter:
         step: (config, model, batch) -> losses by name, the whole under "loss".
         forward: (model, padded inputs (B, T, ...), lengths (B,)) -> outputs (B, ...) that must not depend on padding.
         meta: builds the model of `paper()`; called under the meta device.
+        packages: importable package -> the command that brings it; without it, tests of a finished run are skipped.
+        clocks: arms that only measure time, as "claim arm": their settings are the same for every seed.
+        asks: what `auricle infer` needs beside audio files, such as ``("--text", "who speaks?")``.
     """
 
     config: Callable[[], Any]
@@ -35,6 +38,9 @@ class Adapter:
     step: Callable[[Any, nn.Module, Any], Mapping[str, Tensor]]
     forward: Callable[[nn.Module, Tensor, Tensor], Tensor]
     meta: Callable[[], nn.Module]
+    packages: Mapping[str, str] = field(default_factory=dict)
+    clocks: frozenset[str] = frozenset()
+    asks: tuple[str, ...] = ()
 
 
 def adapter_of(name: str) -> Adapter:
@@ -43,7 +49,7 @@ def adapter_of(name: str) -> Adapter:
     Raises:
         AssertionError: it has none.
     """
-    module = f"tests.systems.{name}.adapter"
+    module = f"tests.systems.{name}.adapter" if name != "dummy" else "tests.dummy.adapter"
     try:
         there = importlib.util.find_spec(module) is not None
     except ModuleNotFoundError:  # not even the folder

@@ -8,13 +8,13 @@ import time
 import numpy as np
 import pytest
 import torch
+from auricle.systems.answers import answers, write_answers
 
 import auricle
 from auricle.audio.files import find_audio, read_mono
 from auricle.core.errors import CheckpointError, ConfigError, DataError
 from auricle.data.clips import windows
 from auricle.systems import answers as room
-from auricle.systems.answers import answers, write_answers
 from auricle.systems.mambo.infer import infer
 from tests.hostile import make_hostile
 

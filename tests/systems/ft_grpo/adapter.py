@@ -40,4 +40,5 @@ ADAPTER = Adapter(
         model.encode(mels, lengths), lengths, ["<think>\n"] * len(mels)
     ),
     meta=lambda: bare(paper()),
+    packages={"peft": "pip install 'auricle[hf]'"},
 )

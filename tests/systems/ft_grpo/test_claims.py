@@ -9,31 +9,17 @@ from auricle.core.files import digest
 from auricle.systems.ft_grpo.claims import CLAIMS
 from auricle.systems.ft_grpo.claims.arms import _as_first_run, config, settings
 from auricle.systems.ft_grpo.config import laptop
+from tests.made_up import decided
 
-SPREAD = (-0.2, 0.1, 0.3, -0.1, -0.1)
 BY_ID = {claim.id: claim for claim in CLAIMS}
-
-
-def decided(claim, numbers):
-    """Apply a rule to numbers by arm, which differ a little over the seeds."""
-    seeds = claim.seeds("full")
-    cells = {
-        arm: {
-            seed: {
-                name: value + SPREAD[seed] * (1 + place) * (arm == next(iter(numbers)))
-                for place, (name, value) in enumerate(own.items())
-            }
-            for seed in seeds
-        }
-        for arm, own in numbers.items()
-    }
-    return claim.decide(Measured(cells, seeds)).verdict
 
 
 @pytest.mark.parametrize(("gain", "verdict"), [(5.0, "confirmed"), (-5.0, "refuted"), (0.1, "not resolved")])
 def test_c1_asks_for_a_gain_on_weak_artefacts(gain, verdict) -> None:
     base = {"weak_balanced_accuracy": 60.0, "test_balanced_accuracy": 80.0, "train_seconds": 60.0}
-    assert decided(BY_ID["C1"], {"grpo": {**base, "weak_balanced_accuracy": 60.0 + gain}, "sft": base}) == verdict
+    assert (
+        decided(BY_ID["C1"], {"grpo": {**base, "weak_balanced_accuracy": 60.0 + gain}, "sft": base}).verdict == verdict
+    )
 
 
 @pytest.mark.parametrize(("hits", "verdict"), [(20.0, "confirmed"), (60.0, "refuted")])
@@ -49,7 +35,7 @@ def test_c3_asks_for_reward_without_grounding(hits, verdict) -> None:
         "majority_time": 30.0,
         "distinct_texts": 0.01,
     }
-    assert decided(BY_ID["C3"], {"vanilla": own, "cold_start": own}) == verdict
+    assert decided(BY_ID["C3"], {"vanilla": own, "cold_start": own}).verdict == verdict
 
 
 @pytest.mark.parametrize(("gain", "verdict"), [(8.0, "confirmed"), (0.0, "refuted"), (1.9, "confirmed")])
@@ -57,7 +43,7 @@ def test_c4_refutes_a_gain_that_is_not_worth_having(gain, verdict) -> None:
     base = {"hit_frequency": 60.0, "hit_time": 50.0, "tags": 100.0, "test_balanced_accuracy": 80.0}
     base["zero_variance_first"] = 0.4
     with_tags = {**base, "hit_frequency": 60.0 + gain, "hit_time": 50.0 + gain}
-    assert decided(BY_ID["C4"], {"tags": with_tags, "none": base}) == verdict
+    assert decided(BY_ID["C4"], {"tags": with_tags, "none": base}).verdict == verdict
 
 
 @pytest.mark.parametrize(
@@ -66,7 +52,7 @@ def test_c4_refutes_a_gain_that_is_not_worth_having(gain, verdict) -> None:
 def test_c8_asks_for_faithfulness_at_equal_accuracy(follows, accuracy, verdict) -> None:
     base = {"follows": 40.0, "test_balanced_accuracy": 80.0, "flips": 50.0, "hit_frequency": 60.0, "hit_time": 50.0}
     other = {**base, "follows": 40.0 + follows, "test_balanced_accuracy": 80.0 + accuracy}
-    assert decided(BY_ID["C8"], {"ground": other, "tags": base}) == verdict
+    assert decided(BY_ID["C8"], {"ground": other, "tags": base}).verdict == verdict
 
 
 @pytest.mark.parametrize(("skewed", "verdict"), [(-5.0, "confirmed"), (28.0, "refuted")])
@@ -81,7 +67,7 @@ def test_c10_asks_what_the_skew_takes(skewed, verdict) -> None:
         "test_balanced_accuracy": 80.0,
         "skewed_balanced_accuracy": 79.0,
     }
-    assert decided(BY_ID["C10"], {"model": own}) == verdict
+    assert decided(BY_ID["C10"], {"model": own}).verdict == verdict
 
 
 @pytest.mark.parametrize(("over", "verdict"), [(1.0, "confirmed"), (2.1, "not resolved"), (9.0, "refuted")])

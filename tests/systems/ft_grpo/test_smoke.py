@@ -16,25 +16,20 @@ from auricle.systems.ft_grpo import data
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory, auricle):
-    folder = tmp_path_factory.mktemp("ft_grpo") / "run"
-    done = auricle("run", "ft_grpo", "--preset", "smoke", "--run", folder)
-    (folder / "stdout.txt").write_text(done.stdout)
-    return folder
+def run(finished):
+    """The finished smoke run; never write into it."""
+    return finished("ft_grpo")
 
 
 def rows(report, name, baseline=None):
     return {row.group: row for row in report.metrics if row.name == name and row.baseline == baseline}
 
 
-def test_the_folder_holds_what_the_design_says(run):
-    for name in ("config.json", "environment.json", "metrics.jsonl", "report.json", "report.html", "stages.json"):
-        assert (run / name).is_file(), name
+def test_every_stage_leaves_its_model_and_its_losses(run):
     for name in ("final", "sft", "more_sft"):
         assert (run / "checkpoints" / name / "model.safetensors").is_file()
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert list(dict.fromkeys(row["stage"] for row in lines)) == ["heads", "sft", "more_sft", "grpo"]
-    assert [row["step"] for row in lines] == list(range(1, len(lines) + 1))
     assert {"reward/accuracy", "reward/format", "reward/structure", "zero_variance", "length", "entropy"} <= set(
         lines[-1]
     )
@@ -50,7 +45,7 @@ def test_the_form_is_learnt_and_everything_is_reported(run):
     assert {"all", "weak artefacts", "vocoded speech", "85 % fake"} <= set(rows(report, "accuracy"))
     assert rows(report, "band_hit", "majority")["all"].ci95 is not None
     assert "counterfactual" in rows(report, "flips")
-    shown = (run / "stdout.txt").read_text()
+    shown = (run.parent / "stdout.txt").read_text()
     for word in ("TOY RESULT", "balanced_accuracy", "bin_hit", "constant", "majority"):
         assert word in shown
 
@@ -73,9 +68,3 @@ def test_infer_gives_one_line_an_input_with_its_evidence_and_a_picture(run, auri
     scored = [json.loads(line)["score"] for line in (run / "scores" / "test.jsonl").read_text().splitlines()]
     # the file is resampled, band-limited and levelled once more than the set, so the scores are close and not equal
     assert [row["score"] for row in found[:3]] == pytest.approx(scored[:3], abs=1.0)
-
-
-def test_the_same_command_again_does_nothing_again(run, auricle):
-    before = (run / "checkpoints" / "final" / "model.safetensors").stat().st_mtime_ns
-    assert "TOY RESULT" in auricle("run", "ft_grpo", "--preset", "smoke", "--run", run).stdout
-    assert (run / "checkpoints" / "final" / "model.safetensors").stat().st_mtime_ns == before

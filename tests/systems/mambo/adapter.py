@@ -10,6 +10,7 @@ from auricle.systems.mambo.clips import Batch
 from auricle.systems.mambo.config import MamboConfig, paper, smoke
 from auricle.systems.mambo.model import score
 from auricle.systems.mambo.network import Network
+from auricle.systems.mambo.timing import M6_ARMS
 from auricle.systems.mambo.train import Step, new_network
 from tests.contract.adapter import Adapter
 
@@ -33,4 +34,5 @@ ADAPTER = Adapter(
     step=lambda cfg, model, items: Step(cfg.train)(model, items),
     forward=lambda model, waves, lengths: score(model(waves, lengths)),
     meta=lambda: Network(paper()),
+    clocks=frozenset({"M2 clock", *(f"M6 {arm}" for arm in M6_ARMS)}),
 )

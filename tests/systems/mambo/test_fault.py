@@ -11,12 +11,15 @@ import time
 
 import pytest
 
+from tests.finished import one_thread
+
 
 def start(*arguments):
     return subprocess.Popen(
         [sys.executable, "-m", "auricle", *map(str, arguments)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        env=one_thread(),
         start_new_session=True,
     )
 
@@ -54,7 +57,7 @@ def test_a_killed_training_ends_with_identical_weights(auricle, smoke_run, tmp_p
     killed = kill_when(start(*arguments), lambda: steps(folder) >= at)
     assert killed, "the training ended before it could be killed"
     assert not (folder / "checkpoints" / "final").exists()
-    auricle(*arguments)
+    auricle(*arguments, env=one_thread())
     ours, theirs = ((path / "checkpoints" / "final" / "model.safetensors").read_bytes() for path in (folder, smoke_run))
     assert ours == theirs, f"killed after step {at}"
 

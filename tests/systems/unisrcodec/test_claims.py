@@ -19,30 +19,12 @@ from auricle.systems.unisrcodec.model import Codec
 from auricle.systems.unisrcodec.token_model import TokenModel, TokenModelConfig, ordered, windows
 from auricle.systems.unisrcodec.train import new_training
 from auricle.systems.unisrcodec.wave_codec import WaveCodec, WaveTraining, size
-
-SPREAD = (-0.02, 0.01, 0.03, -0.01, -0.01)
+from tests.made_up import decided
 
 
 @pytest.fixture
 def by_id(tmp_path):
     return {claim.id: claim for claim in claims(tmp_path)}
-
-
-def decided(claim, numbers):
-    """Apply a rule to numbers by arm; those of the first arm differ a little over the seeds."""
-    seeds = claim.seeds("full")
-    first = next(iter(numbers))
-    cells = {
-        arm: {
-            seed: {
-                name: value if isinstance(value, list) else value * (1 + 0.1 * SPREAD[seed] * (arm == first))
-                for name, value in own.items()
-            }
-            for seed in seeds
-        }
-        for arm, own in numbers.items()
-    }
-    return claim.decide(Measured(cells, seeds))
 
 
 def test_the_claims_are_there(by_id) -> None:

@@ -15,11 +15,9 @@ from auricle.data import embedded
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory, auricle):
-    folder = tmp_path_factory.mktemp("unisrcodec") / "run"
-    done = auricle("run", "unisrcodec", "--preset", "smoke", "--run", folder)
-    (folder / "stdout.txt").write_text(done.stdout)
-    return folder
+def run(finished):
+    """The finished smoke run; never write into it."""
+    return finished("unisrcodec")
 
 
 def test_the_report_has_rates_distances_and_what_stands_beside(run):

@@ -29,4 +29,5 @@ ADAPTER = Adapter(
     step=lambda cfg, model, items: Step(cfg.train)(model, items),
     forward=forward,
     meta=lambda: Network(paper()),
+    packages={"resemblyzer": "auricle models add ge2e"},
 )

@@ -2,6 +2,8 @@
 
 import csv
 import re
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,13 +25,10 @@ VOICES, CLIPS = 3, 4
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory, spectrum_verifier):
-    with pytest.MonkeyPatch.context() as patch:
-        for place in ("embeddings", "infer"):
-            patch.setattr(f"auricle.systems.voice_auth.{place}.load_verifier", lambda spec: spectrum_verifier)
-        folder = tmp_path_factory.mktemp("run")
-        pipeline.run_all("voice_auth", "smoke", folder, settings=["data.workers=1", "eval.controls=false"])
-        yield folder
+def run(finished, tmp_path_factory):
+    """A copy of the finished smoke run, into which an audit writes."""
+    folder = tmp_path_factory.mktemp("brought") / "run"
+    return Path(shutil.copytree(finished("voice_auth"), folder, ignore=shutil.ignore_patterns("cache")))
 
 
 @pytest.fixture(scope="module")
@@ -71,46 +70,47 @@ def listed(folder, rows):
     return folder / "mine.csv"
 
 
-def audited(finished, path):
-    cfg, run = pipeline.open_existing("voice_auth", finished)
-    return find("voice_auth").evaluate_manifest(cfg, run, path)
+def audited(run, path):
+    cfg, opened = pipeline.open_existing("voice_auth", run)
+    return find("voice_auth").evaluate_manifest(cfg, opened, path)
 
 
-def test_the_audit_of_own_clips_says_what_passes_and_keeps_the_trials(finished, folder):
+def test_the_audit_of_own_clips_says_what_passes_and_keeps_the_trials(run, folder):
     place, rows = folder
-    report = audited(finished, listed(place, rows))
+    report = audited(run, listed(place, rows))
     found = {row.name for row in report.metrics if row.baseline is None}
     assert {"eer", "detector_eer"} <= found
-    assert Report.load(finished / "report-mine.json").data == "mine"
-    trials = read_trials(finished / "scores" / "mine.npz")
+    assert Report.load(run / "report-mine.json").data == "mine"
+    trials = read_trials(run / "scores" / "mine.npz")
     assert len(trials.score) == len(rows)
 
 
-def test_a_score_is_the_cosine_of_the_enrolled_mean_and_the_clip_alone(finished, folder, spectrum_verifier):
+def test_a_score_is_the_cosine_of_the_enrolled_mean_and_the_clip_alone(run, folder):
     place, rows = folder
-    trials = score_trials(load(finished), listed(place, rows))
+    login = load(run)
+    trials = score_trials(login, listed(place, rows))
 
     def embedded_alone(name):
         wave, rate_hz, _ = read_mono(place / name)
-        return spectrum_verifier.embed([wave], [rate_hz])[0]
+        return login.verifier.embed([wave], [rate_hz])[0]
 
     row = rows[2]
     mean = np.mean([embedded_alone(name) for name in row[1].split(";")], axis=0)
     assert trials.score[2] == pytest.approx(mean @ embedded_alone(row[2]) / np.linalg.norm(mean), abs=1e-5)
 
 
-def test_a_clip_that_is_no_audio_is_named_and_nothing_is_written(finished, folder):
+def test_a_clip_that_is_no_audio_is_named_and_nothing_is_written(run, folder):
     place, rows = folder
     bad = place / rows[0][2]
     bad.write_bytes(b"RIFF but no audio")
-    before = sorted(RunFolder(finished).scores.iterdir())
+    before = sorted(RunFolder(run).scores.iterdir())
     with pytest.raises(DataError, match=rf"1 of \d+ files cannot be used.*\n{re.escape(rows[0][2])}: "):
-        audited(finished, listed(place, rows))
-    assert sorted(RunFolder(finished).scores.iterdir()) == before
+        audited(run, listed(place, rows))
+    assert sorted(RunFolder(run).scores.iterdir()) == before
 
 
 @pytest.mark.parametrize("problem", ["missing", "twice", "copied", "single"])
-def test_a_list_that_cannot_carry_an_audit_is_refused_with_the_name(finished, folder, problem):
+def test_a_list_that_cannot_carry_an_audit_is_refused_with_the_name(run, folder, problem):
     place, rows = folder
     name = rows[0][0]
     says = {
@@ -131,4 +131,4 @@ def test_a_list_that_cannot_carry_an_audit_is_refused_with_the_name(finished, fo
             (row[0], one, *row[2:]) if row[0] == name else row for row in rows if row[3] != "target" or row[0] != name
         ]
     with pytest.raises(DataError, match=says):
-        audited(finished, listed(place, rows))
+        audited(run, listed(place, rows))

@@ -7,26 +7,20 @@ import json
 import pytest
 import soundfile
 
-from auricle.core.extras import available
 from auricle.core.report import Report
 from auricle.data import manifest
 
-needs_weights = pytest.mark.skipif(not available("resemblyzer"), reason="needs `auricle models add ge2e`")
-
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory, auricle):
-    folder = tmp_path_factory.mktemp("voice_auth") / "run"
-    done = auricle("run", "voice_auth", "--preset", "smoke", "--run", folder)
-    (folder / "stdout.txt").write_text(done.stdout)
-    return folder
+def run(finished):
+    """The finished smoke run; never write into it."""
+    return finished("voice_auth")
 
 
 def rows(report, name, baseline=None):
     return {row.group: row for row in report.metrics if row.name == name and row.baseline == baseline}
 
 
-@needs_weights
 def test_the_verifier_beats_chance_and_resynthesis_beats_the_verifier(run):
     report = Report.load(run / "report.json")
     assert report.toy
@@ -34,22 +28,17 @@ def test_the_verifier_beats_chance_and_resynthesis_beats_the_verifier(run):
     bypass = rows(report, "bypass_rate")
     assert bypass["FAR 5 %: griffin_lim"].value > 30.0
     assert bypass["FAR 5 %: griffin_lim"].ci95 is not None
-    shown = (run / "stdout.txt").read_text()
+    shown = (run.parent / "stdout.txt").read_text()
     for word in ("TOY RESULT", "bypass_rate", "false_rejection", "tandem_bypass_rate", "lfcc_gmm", "passes"):
         assert word in shown
 
 
-@needs_weights
-def test_the_folder_holds_what_the_design_says(run):
-    for name in ("config.json", "environment.json", "metrics.jsonl", "report.json", "report.html", "stages.json"):
-        assert (run / name).is_file(), name
-    assert (run / "checkpoints" / "final" / "model.safetensors").is_file()
+def test_trials_and_synthetic_clips_are_kept(run):
     assert (run / "scores" / "verifier.npz").is_file()
     names = [path.name for path in (run / "cache").glob("audio-*/*--*-synthetic.flac")]
     assert len(names) >= 60
 
 
-@needs_weights
 def test_infer_gives_one_line_an_input_and_finds_the_voice(run, auricle, tmp_path):
     cuts = [cut for cut in manifest.read(run / "manifests" / "clips.jsonl") if cut.custom["role"] == "enrol"][:4]
     paths = [cut.recording.sources[0].source for cut in cuts]
@@ -61,13 +50,6 @@ def test_infer_gives_one_line_an_input_and_finds_the_voice(run, auricle, tmp_pat
     assert [row["best_match"] for row in found[:4]] == [cut.custom["target"] for cut in cuts]
     assert set(found[-1]) == {"input", "error"}
     assert soundfile.info(paths[0]).samplerate == 16000
-
-
-@needs_weights
-def test_the_same_command_again_does_nothing_again(run, auricle):
-    before = (run / "checkpoints" / "final" / "model.safetensors").stat().st_mtime_ns
-    assert "TOY RESULT" in auricle("run", "voice_auth", "--preset", "smoke", "--run", run).stdout
-    assert (run / "checkpoints" / "final" / "model.safetensors").stat().st_mtime_ns == before
 
 
 def test_a_verifier_that_does_not_exist_is_named(auricle, tmp_path):
