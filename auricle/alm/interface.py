@@ -1,4 +1,4 @@
-"""One thin adapter over our own audio language model and over public ones; all else in this room sees only it.
+"""One interface to our own audio language model and to public ones; all else in this room sees only it.
 
 The classes differ in how a clip is encoded, in which part maps embeddings to logits and in the form of position ids.
 Positions are counted here, from the mask, and given explicitly in every call: so a step continues where the prompt
@@ -70,8 +70,8 @@ class State:
         return State(self.cache, self.mask[rows], self.position[rows], self.logits[rows])
 
 
-class Adapter:
-    """A model as the rest of this room sees it.
+class AudioLanguageModel:
+    """A model and its tokenizer: encoding clips, running prompts, log-probabilities of texts.
 
     Args:
         model: an `AudioLM`, Qwen2-Audio, the thinker of Qwen2.5-Omni, Audio Flamingo 3 or a text-only causal LM of
@@ -88,7 +88,7 @@ class Adapter:
         pad_id: what fills up a batch.
 
     Raises:
-        ConfigError: a class that the adapter does not know.
+        ConfigError: a class that is not known here.
     """
 
     def __init__(self, model: Any, tokenizer: Any, banned: Iterable[int] = ()) -> None:
@@ -97,7 +97,7 @@ class Adapter:
         self.kind: str = base.config.model_type
         if self.kind not in CLIP_TEXT and not hasattr(base, "lm_head"):
             raise ConfigError(
-                f"{type(base).__name__} is not a model this adapter knows; give {', '.join(CLIP_TEXT)} or a causal LM"
+                f"{type(base).__name__} is not a model that is known here; give {', '.join(CLIP_TEXT)} or a causal LM"
             )
         self.audio_token_id: int | None = base.config.audio_token_id if self.kind in CLIP_TEXT else None
         self.clip_text = CLIP_TEXT.get(self.kind, "")
