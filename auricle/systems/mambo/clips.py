@@ -16,7 +16,6 @@ from auricle.core.errors import DataError
 from auricle.core.seed import rng
 from auricle.data import fields
 from auricle.data.clips import Clips, as_int16
-from auricle.data.clips import windows as windows  # the scoring benchmark takes it from here
 
 
 @dataclass(frozen=True)

@@ -76,6 +76,11 @@ class DataConfig(Config):
     foreign_channels: tuple[str, ...] = ("gsm", "opus", "mp3")  # for the second leak check only
     workers: int = Field(0, ge=0)  # processes that build clips; 0 is one a core
 
+    @property
+    def window(self) -> int:
+        """Samples of what the network sees at once."""
+        return round(self.segment_s * self.rate_hz)
+
     @model_validator(mode="after")
     def _families_are_apart(self) -> DataConfig:
         both = sorted(set(self.seen) & set(self.unseen))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from torch import nn
 
 from auricle.core.report import MetricRow
@@ -14,16 +14,15 @@ from auricle.core.seed import derive, rng
 from auricle.data import corpora, fields
 from auricle.data.clips import Clips, load_clips
 from auricle.metrics.detection import eer
+from auricle.metrics.rows import percent
 from auricle.systems.mambo import data
 from auricle.systems.mambo.clips import splice
 from auricle.systems.mambo.config import MamboConfig
 from auricle.systems.mambo.network import HOP_S
+from auricle.systems.mambo.rows import Table
 from auricle.systems.mambo.scoring import score_clips, score_windows
-from auricle.systems.mambo.train import fit_detector, frame_truth, new_network, window_length
+from auricle.systems.mambo.train import fit_detector, frame_truth, new_network
 from auricle.train.checkpoint import load_model
-
-if TYPE_CHECKING:
-    from auricle.systems.mambo.evaluate import Table
 
 SAME, FOREIGN = "recoded", "recoded_foreign"
 FEWEST = 20  # clips of each class below which a held-out source says nothing
@@ -64,13 +63,13 @@ def run_all(
     return rows, leak
 
 
-def localisation(cfg: MamboConfig, network: nn.Module, test: Clips, name: str) -> MetricRow:
+def localisation(cfg: MamboConfig, network: nn.Module, test: Clips) -> MetricRow:
     """Measure the frame scores on clips into which a stretch of a seen fake was pasted.
 
     Returns:
         EER over 20 ms frames of clips that hold both, in percent.
     """
-    length, hop = window_length(cfg), round(HOP_S * cfg.data.rate_hz)
+    length, hop = cfg.data.window, round(HOP_S * cfg.data.rate_hz)
     pairs = test.values(fields.PAIR)
     real_of = {pair: index for index, pair in enumerate(pairs) if test.labels[index] and pair}
     mixed, truths = [], []
@@ -86,13 +85,10 @@ def localisation(cfg: MamboConfig, network: nn.Module, test: Clips, name: str) -
         mixed.append(wave)
         truths.append(truth)
     if not mixed:
-        return MetricRow(name="frame_eer", value=50.0, unit="%", n=0, group="spliced", baseline="constant", data=name)
-    import torch
-
+        return percent("frame_eer", 0.5, 0, group="spliced", baseline="constant")
     _, frames = score_windows(network, mixed, cfg.eval.batch)
     truth = frame_truth(torch.from_numpy(np.stack(truths)), frames.shape[1]).numpy().astype(bool)
-    value = 100 * eer(frames[truth], frames[~truth]).eer
-    return MetricRow(name="frame_eer", value=value, unit="%", n=int(truth.size), group="spliced", data=name)
+    return percent("frame_eer", eer(frames[truth], frames[~truth]).eer, int(truth.size), group="spliced")
 
 
 def _against(part: Clips, recoded: Clips, family: str) -> Clips:
@@ -113,7 +109,7 @@ def _trained(cfg: MamboConfig, run: RunFolder, name: str, train: Clips, dev: Cli
     result = fit_detector(seeded, train, dev, folder, max_steps=cfg.eval.control_steps, progress=False)
     network = new_network(seeded)
     load_model(result.best[0].path, network)
-    return score_clips(network, test, window_length(cfg), cfg.eval.batch)
+    return score_clips(network, test, cfg.data.window, cfg.eval.batch)
 
 
 def _held_out(cfg: MamboConfig, train: Clips, dev: Clips, test: Clips) -> str | None:

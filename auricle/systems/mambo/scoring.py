@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from auricle.audio.ahead import torch_pool
 from auricle.data.clips import Clips, batched, windows
+from auricle.systems.batching import torch_pool
 from auricle.systems.mambo.domain import describe_many
 from auricle.systems.mambo.model import score
 
@@ -65,13 +64,13 @@ class Window:
     """One window on its way through the network.
 
     Attributes:
-        owner: what gets the scores; handed back untouched.
+        deliver: is given the results, in the thread that adds windows.
         piece: (N,) at the network's rate.
         start_s: where it begins in its input.
         described: whether its description is wanted.
     """
 
-    owner: Any
+    deliver: Callable[[Scored], object]
     piece: np.ndarray
     start_s: float
     described: bool
@@ -88,7 +87,7 @@ class Scored:
 
 
 class WindowScorer:
-    """Scores a stream of windows in batches that mix inputs; results come back in the order of the windows.
+    """Scores a stream of windows in batches that mix inputs; results are delivered in the order of the windows.
 
     With several threads, batches run side by side with one torch thread each.
     """
@@ -120,39 +119,41 @@ class WindowScorer:
         """Stop the threads; batches that have not begun are dropped."""
         self._open.close()
 
-    def add(self, window: Window) -> Iterator[Scored]:
-        """Take a window in, and give what is finished."""
+    def add(self, window: Window) -> None:
+        """Take a window in, and deliver what is finished."""
         self._waiting.append(window)
         if len(self._waiting) >= self.batch:
-            yield from self._start(2 * self.threads)
+            self._start(2 * self.threads)
 
-    def finish(self) -> Iterator[Scored]:
-        """Score what is left, and give everything."""
-        yield from self._start(0)
+    def finish(self) -> None:
+        """Score what is left, and deliver everything."""
+        self._start(0)
 
-    def _start(self, allowed: int) -> Iterator[Scored]:
+    def _start(self, allowed: int) -> None:
         """Send off the waiting windows, then wait until at most `allowed` batches are under way."""
         waiting, self._waiting = self._waiting, []
-        if self._pool is None:
-            yield from self._score(waiting)
-            return
-        if waiting:
+        if waiting and self._pool is None:
+            _deliver(self._score(waiting))
+        elif waiting and self._pool is not None:
             self._running.append(self._pool.submit(self._score, waiting))
         while self._running and (len(self._running) > allowed or self._running[0].done()):
-            yield from self._running.popleft().result()
+            _deliver(self._running.popleft().result())
 
     def _score(self, chosen: list[Window]) -> list[Scored]:
-        if not chosen:
-            return []
         scores, frames = score_windows(self.network, [window.piece for window in chosen], self.batch)
         # a stretch of digital silence has a score like any other, but nothing that could be described
-        wanted = [place for place, window in enumerate(chosen) if window.described and window.piece.any()]
+        wanted = [index for index, window in enumerate(chosen) if window.described and window.piece.any()]
         described: list[np.ndarray | None] = [None] * len(chosen)
         if wanted:
-            made = describe_many([chosen[place].piece for place in wanted], self.rate_hz, self.band_hz)
-            for place, description in zip(wanted, made, strict=True):
-                described[place] = description
+            rows = describe_many([chosen[index].piece for index in wanted], self.rate_hz, self.band_hz)
+            for index, description in zip(wanted, rows, strict=True):
+                described[index] = description
         return [
             Scored(window, float(value), row, description)
             for window, value, row, description in zip(chosen, scores, frames, described, strict=True)
         ]
+
+
+def _deliver(finished: list[Scored]) -> None:
+    for scored in finished:
+        scored.window.deliver(scored)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from auricle.audio.resample import resample
-from auricle.core.run import RunFolder, is_main_process
+from auricle.core.run import FINAL, RunFolder, is_main_process
 from auricle.core.seed import derive, rng
 from auricle.data import embedded
 from auricle.data.clips import Clips, batched, load_clips, windows
@@ -23,7 +23,6 @@ from auricle.systems.mambo import data
 from auricle.systems.mambo.clips import Batch, PairedBatches, distorted_clips
 from auricle.systems.mambo.config import MamboConfig, TrainConfig
 from auricle.systems.mambo.domain import Domain, describe, fit_domain
-from auricle.systems.mambo.infer import FINAL
 from auricle.systems.mambo.loss import focal, weighted_cross_entropy
 from auricle.systems.mambo.network import HOP_S, Network
 from auricle.systems.mambo.scoring import score_clips
@@ -56,7 +55,7 @@ def train(cfg: MamboConfig, run: RunFolder) -> Path:
     network = new_network(cfg)
     chosen = [one.path for one in result.best[: cfg.eval.average]]
     load_weights(network, average(chosen))
-    scores = score_clips(network, dev, window_length(cfg), cfg.eval.batch)
+    scores = score_clips(network, dev, cfg.data.window, cfg.eval.batch)
     meta = {
         "averaged": [path.name for path in chosen],
         "calibration": calibrate(scores, dev.labels).to_dict(),
@@ -99,7 +98,7 @@ def fit_detector(
     """
     train_cfg = cfg.train
     steps = max_steps or train_cfg.max_steps
-    length = window_length(cfg)
+    length = cfg.data.window
     network = new_network(cfg)
     first = [windows(clips.wave(index), length)[0] for index in range(len(clips))]
     network.fit_scale(batched(first, cfg.eval.batch))
@@ -139,11 +138,6 @@ def fit_detector(
         tensorboard=train_cfg.tensorboard,
         progress=progress,
     )
-
-
-def window_length(cfg: MamboConfig) -> int:
-    """Give the samples of a window."""
-    return round(cfg.data.segment_s * cfg.data.rate_hz)
 
 
 def new_network(cfg: MamboConfig) -> Network:
