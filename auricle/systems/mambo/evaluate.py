@@ -48,6 +48,7 @@ def evaluate(cfg: MamboConfig, run: RunFolder) -> Evaluation:
     scores = score_clips(detector.network, test, cfg.data.window, cfg.eval.batch)
     table = Table(cfg)
     rows = table.groups(scores, test) + pooled_rows(scores, test.labels, detector.calibration)
+    notes: list[str] = []
     leak = False
     baselines: dict[str, np.ndarray] = {}
     if cfg.eval.controls:
@@ -58,14 +59,14 @@ def evaluate(cfg: MamboConfig, run: RunFolder) -> Evaluation:
         }
         rows += baseline_rows(cfg, table, test, scores, baselines)
         rows.append(controls.localisation(cfg, detector.network, test))
-        control_rows, leak = controls.run_all(cfg, run, train, dev, test, table)
+        control_rows, notes, leak = controls.run_all(cfg, run, train, dev, test, table)
         rows += control_rows
     if detector.domain is not None:
         rows.append(percent("speech_check", detector.domain.accuracy, detector.domain.held, group="speech or not"))
     return Evaluation(
         rows=rows,
         data=cfg.data.source if cfg.data.source in corpora.NAMES else Path(cfg.data.source).stem,
-        warnings=[*([TOY] if detector.toy else []), *table.notes],
+        warnings=[*([TOY] if detector.toy else []), *table.notes, *notes],
         leak=leak,
         toy=detector.toy,
         scores={"test.jsonl": score_rows(scores, test, detector, baselines)},

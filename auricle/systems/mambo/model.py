@@ -5,9 +5,8 @@ Paper: XLSR-MamBo (arXiv 2601.02944), released code saki-ciallo/XLSR-MamBo for w
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, fields
-from typing import Any, Literal, get_args
+from dataclasses import dataclass
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
@@ -25,17 +24,12 @@ from auricle.nn.ssm.hydra import Hydra
 from auricle.nn.ssm.mamba import Mamba
 from auricle.nn.ssm.mamba2 import Mamba2
 from auricle.nn.ssm.mixer import Mixer
-
-Topology = Literal["mambo1", "mambo2", "mambo3", "mambo4", "transformer"]
-MixerName = Literal[
-    "mamba", "mamba2", "hydra", "gdn", "bimamba_add", "bimamba_concat", "bimamba2_add", "bimamba2_concat"
-]
-FrontEnd = Literal["lfcc", "logmel", "ssl"]
+from auricle.systems.mambo.config import FrontEnd, MixerName, ModelConfig, Topology
 
 
 @dataclass(frozen=True)
 class Output:
-    """What the detector returns; also readable as a mapping, `output["logits"]`.
+    """What the detector returns.
 
     Attributes:
         logits: (B, 2), columns spoof and bona fide.
@@ -48,23 +42,6 @@ class Output:
     frame_logits: Tensor
     frame_mask: Tensor
     embedding: Tensor
-
-    def __getitem__(self, name: str) -> Tensor:
-        """Return a field by name; KeyError for any other."""
-        if name not in self.keys():
-            raise KeyError(name)
-        value: Tensor = getattr(self, name)
-        return value
-
-    def keys(self) -> tuple[str, ...]:
-        """Names of the fields."""
-        return tuple(field.name for field in fields(self))
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.keys())
-
-    def __len__(self) -> int:
-        return len(self.keys())
 
 
 def score(output: Output) -> Tensor:
@@ -96,11 +73,8 @@ def make_mixer(name: str, d_model: int, heads: int, d_state: int | None, head_di
     Raises:
         ConfigError: unknown name, or a size that this mixer does not have.
     """
-    sizes: dict[str, int] = {}
-    if d_state is not None:
-        sizes["d_state"] = d_state
-    if head_dim is not None:
-        sizes["head_dim"] = head_dim
+    given = {"d_state": d_state, "head_dim": head_dim}
+    sizes = {name: size for name, size in given.items() if size is not None}
     kind, _, join = name.partition("_")
     allowed = {
         "mamba": {"d_state"},
@@ -309,16 +283,6 @@ class MamBo(nn.Module):
         return output
 
 
-def build(cfg_model: Any) -> MamBo:
-    """Build the detector from the model section of a config.
-
-    Args:
-        cfg_model: object with the fields of `MamBo` and `BackEnd` as attributes.
-
-    Returns:
-        The detector with fresh weights.
-    """
-    names = (
-        "frontend frontend_dim topology mixer n layers d_model ffn_hidden heads dropout d_state head_dim pool_hidden"
-    )
-    return MamBo(**{name: getattr(cfg_model, name) for name in names.split()})
+def build(model: ModelConfig) -> MamBo:
+    """Build the detector with fresh weights from the model section of a config."""
+    return MamBo(**{name: value for name, value in model if not name.startswith("encoder")})
