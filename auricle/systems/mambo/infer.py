@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +15,7 @@ import torch
 from auricle.audio.check import check
 from auricle.audio.files import blocks, probe, read, scan
 from auricle.audio.resample import resample
-from auricle.core.answers import Detection, Refused, Segment
+from auricle.core.answers import Detection, Refused
 from auricle.core.errors import AudioError, CheckpointError, DataError
 from auricle.core.request import Request
 from auricle.core.run import open_trained
@@ -26,14 +25,11 @@ from auricle.systems.batching import AHEAD, DECODERS, map_ahead
 from auricle.systems.mambo.config import MamboConfig
 from auricle.systems.mambo.domain import Domain
 from auricle.systems.mambo.network import Network
-from auricle.systems.mambo.scoring import Scored, Window, WindowScorer
+from auricle.systems.mambo.scoring import Results, Window, score_stream
 from auricle.train.checkpoint import load_model
 
-CELL_S = 0.5  # length of a segment in the answer
 SHORT_S = 1.0
-BATCH = 32
 WHOLE_S = 60.0  # up to here a file is decoded whole, in one pass; a longer one is streamed
-DESCRIBED = 64  # windows of an input that the domain checks look at
 SMALLEST_ENCODER = 768  # width of wav2vec 2.0, WavLM and HuBERT base; what is narrower is a build for tests
 LAPTOP = (
     "laptop-model: trained in minutes on a few voices and classical fakes; "
@@ -79,20 +75,22 @@ class Detector:
 
     def scores(self, waves: Iterable[np.ndarray], rates_hz: Iterable[int]) -> list[float]:
         """Score several waveforms; each as `score` does, whatever its mates."""
-        sums: list[_Results] = []
-        with self.scorer(1) as scorer:
+        inputs: list[Results] = []
+
+        def pieces() -> Iterator[Window]:
             for wave, rate_hz in zip(waves, rates_hz, strict=True):
                 wave = np.asarray(wave, dtype=np.float32)
                 check(wave, rate_hz)
-                sums.append(results := _Results(self.cfg.data.segment_s))
+                inputs.append(Results(self.cfg.data.segment_s))
                 for start_s, piece in self.cut(resample(wave, rate_hz, self.cfg.data.rate_hz)):
-                    scorer.add(results.window(piece, start_s))
-            scorer.finish()
-        return [results.score for results in sums]
+                    yield inputs[-1].window(start_s, piece)
 
-    def scorer(self, threads: int) -> WindowScorer:
-        """Make what scores windows, in `threads` batches side by side."""
-        return WindowScorer(self.network, self.cfg.data.rate_hz, self.cfg.data.band_hz, BATCH, threads)
+        deque(self.scored(pieces(), 1), maxlen=0)
+        return [results.score for results in inputs]
+
+    def scored(self, stream: Iterable[Window], threads: int) -> Iterator[Window]:
+        """Give windows as they are scored, `threads` batches side by side."""
+        return score_stream(self.network, stream, self.cfg.data.rate_hz, self.cfg.data.band_hz, threads)
 
     def cut(self, wave: np.ndarray) -> Iterator[tuple[float, np.ndarray]]:
         """Give the windows of a waveform (T,) at the network's rate, each with the second it begins at."""
@@ -115,53 +113,6 @@ class Detector:
 
 
 @dataclass
-class _Results:
-    """The results of an input so far: window scores, scores of half seconds, a few windows' descriptions."""
-
-    segment_s: float
-    described: bool = False
-    duration_s: float = math.inf
-    total: float = 0.0
-    sent: int = 0
-    count: int = 0
-    cells: dict[int, list[float]] = field(default_factory=dict)
-    descriptions: list[np.ndarray] = field(default_factory=list)
-
-    def window(self, piece: np.ndarray, start_s: float) -> Window:
-        """Make the next window of this input, to be scored."""
-        self.sent += 1
-        return Window(self.add, piece, start_s, self.described and self.sent <= DESCRIBED)
-
-    def add(self, scored: Scored) -> None:
-        """Add the results of one window; they come in the order of the windows."""
-        self.total += scored.score
-        self.count += 1
-        if scored.description is not None:
-            self.descriptions.append(scored.description)
-        times = scored.window.start_s + (np.arange(len(scored.frames)) + 0.5) * self.segment_s / len(scored.frames)
-        if self.duration_s < self.segment_s:
-            times = times % self.duration_s  # a tiled clip: later frames say the same seconds again
-        index = (times / CELL_S).astype(int)
-        first = int(index.min())
-        sums, counts = np.bincount(index - first, scored.frames), np.bincount(index - first)
-        for cell in np.flatnonzero(counts):
-            known = self.cells.setdefault(first + int(cell), [0.0, 0.0])
-            known[0] += float(sums[cell])
-            known[1] += float(counts[cell])
-
-    @property
-    def score(self) -> float:
-        return self.total / self.count
-
-    def segments(self) -> tuple[Segment, ...]:
-        return tuple(
-            Segment(cell * CELL_S, min((cell + 1) * CELL_S, self.duration_s), total / count)
-            for cell, (total, count) in sorted(self.cells.items())
-            if cell * CELL_S < self.duration_s
-        )
-
-
-@dataclass
 class _Input:
     """The audio of a request on its way to an answer: judged, and decoded unless it is long.
 
@@ -177,7 +128,7 @@ class _Input:
 
     detector: Detector
     request: Request
-    results: _Results
+    results: Results
     warnings: tuple[str, ...] = ()
     wave: np.ndarray | None = None
     error: str | None = None
@@ -194,7 +145,7 @@ class _Input:
         pieces = self.detector.stream(self.request.audio) if wave is None else self.detector.cut(wave)
         try:
             for start_s, piece in pieces:
-                yield self.results.window(piece, start_s)
+                yield self.results.window(start_s, piece)
         except AudioError as error:  # it was there when it was judged
             self.error = str(error)
         self.sent = True
@@ -224,7 +175,7 @@ class _Input:
 
 def _opened(detector: Detector, request: Request) -> _Input:
     """Judge the audio of a request, and decode it in the same pass unless it is long."""
-    results = _Results(detector.cfg.data.segment_s, described=detector.domain is not None)
+    results = Results(detector.cfg.data.segment_s, described=detector.domain is not None)
     opened = _Input(detector, request, results)
     try:
         if request.audio is None:
@@ -271,16 +222,13 @@ def infer(model: Detector, requests: Iterable[Request]) -> Iterator[Detection | 
     """
     waiting: deque[_Input] = deque()
 
-    def finished() -> Iterator[Detection | Refused]:
+    def stream() -> Iterator[Window]:
+        with ThreadPoolExecutor(DECODERS, "decode") as pool:
+            for opened in map_ahead(pool, partial(_opened, model), requests, AHEAD):
+                waiting.append(opened)
+                yield from opened.windows()
+
+    for _ in model.scored(stream(), torch.get_num_threads()):
         while waiting and waiting[0].done:
             yield waiting.popleft().answer()
-
-    with model.scorer(torch.get_num_threads()) as scorer, ThreadPoolExecutor(DECODERS, "decode") as pool:
-        for opened in map_ahead(pool, partial(_opened, model), requests, AHEAD):
-            waiting.append(opened)
-            for window in opened.windows():
-                scorer.add(window)
-                yield from finished()
-            yield from finished()
-        scorer.finish()
-        yield from finished()
+    yield from (opened.answer() for opened in waiting)
