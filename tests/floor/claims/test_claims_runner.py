@@ -14,6 +14,7 @@ from auricle.claims.claim import Claim, Measured, Verdict
 from auricle.claims.equality import check
 from auricle.claims.runner import run_claim, run_claims
 from auricle.claims.statistics import paired_t, side
+from auricle.core.config import Config
 from auricle.core.errors import ConfigError, DataError
 from auricle.core.files import read_json
 
@@ -28,18 +29,18 @@ def decide(measured):
 def claim(gain=-1.0, calls=None, parameters=(100, 102), steps=(7, 7), **changes):
     """Arm b has an error that differs from a's by `gain`, give or take a little."""
 
-    def run(arm, seed, budget, folder):
+    def run(cell):
         if calls is not None:
-            calls.append((arm, seed))
-        noise = 0.1 * (seed % 3)
-        index = "ab".index(arm)
-        error = 10.0 + noise if arm == "a" else 10.0 + gain + 2 * noise
-        return {"error": error, "parameters": parameters[index], "steps": steps[index], "scores": [0.5, seed]}
+            calls.append((cell.arm, cell.seed))
+        noise = 0.1 * (cell.seed % 3)
+        index = "ab".index(cell.arm)
+        error = 10.0 + noise if cell.arm == "a" else 10.0 + gain + 2 * noise
+        return {"error": error, "parameters": parameters[index], "steps": steps[index], "scores": [0.5, cell.seed]}
 
     fields = {
         "id": "C1", "statement": "b is better than a", "rule": "interval below 0", "metric": "error, b less a",
-        "arms": {"a": "plain", "b": "new"}, "seeds_quick": 2, "seeds_full": 5, "run": run, "decide": decide,
-        "settings": lambda arm, seed, budget: {"width": 8, "arm": arm}, "equal": (("a", "b"),), "headline": True,
+        "arms": {"a": "plain", "b": "new"}, "run": run, "decide": decide,
+        "settings": lambda cell: {"width": 8, "arm": cell.arm}, "equal": (("a", "b"),), "headline": True,
     }  # fmt: skip
     return Claim(**{**fields, **changes})
 
@@ -78,7 +79,7 @@ def test_a_second_run_measures_nothing_again(tmp_path):
     [
         {"rule": "anything"},
         {"seeds_full": 6},
-        {"settings": lambda arm, seed, budget: {"width": 9, "arm": arm}},
+        {"settings": lambda cell: {"width": 9, "arm": cell.arm}},
         {"arms": {"a": "plain", "b": "other"}},
     ],
 )
@@ -88,8 +89,47 @@ def test_other_settings_are_refused(tmp_path, changes):
         run_claim(claim(**changes), "full", tmp_path)
 
 
+class Width(Config):
+    width: int = 8
+
+
+class Today(Config):
+    """What `Width` became: a setting renamed, and one more whose default is what was done before."""
+
+    renamed = {"width": "size"}
+    size: int = 8
+    depth: int = 1
+
+
+@pytest.mark.parametrize("inner", [False, True])
+def test_cells_stay_valid_when_a_config_gains_settings(tmp_path, inner):
+    def wrapped(config):
+        return {"config": config, "n": 1} if inner else config
+
+    calls = []
+    run_claim(claim(calls=calls, settings=lambda cell: wrapped(Width())), "full", tmp_path)
+    run_claim(claim(calls=calls, settings=lambda cell: wrapped(Today())), "full", tmp_path)
+    assert len(calls) == 10
+    with pytest.raises(ConfigError, match="other settings"):
+        run_claim(claim(settings=lambda cell: wrapped(Today(depth=2))), "full", tmp_path)
+
+
+def test_cells_know_their_own_folder_and_the_shared_one(tmp_path):
+    seen = []
+    run_claims([claim(run=lambda cell: seen.append(cell) or {"error": 1.0 + cell.seed})], "quick", tmp_path, tmp_path / "x")
+    assert {cell.shared for cell in seen} == {tmp_path / "quick" / "shared"}
+    assert len({cell.work for cell in seen}) == 4
+
+
+def test_as_few_seeds_as_a_verdict_needs():
+    assert claim().seeds("full") == (0, 1, 2, 3, 4)
+    assert claim(headline=False).seeds("full") == (0, 1, 2)
+    assert claim(seeds_full=7).seeds("full") == tuple(range(7))
+    assert claim().seeds("quick") == (0, 1)
+
+
 def test_the_rule_is_on_disk_before_the_first_measurement(tmp_path):
-    def run(arm, seed, budget, folder):
+    def run(cell):
         assert read_json(tmp_path / "claim.json")["rule"] == "interval below 0"
         raise DataError("stop here")
 
@@ -111,7 +151,7 @@ def test_a_damaged_cell_is_named(tmp_path):
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), object()])
 def test_what_is_not_a_finite_number_is_refused(tmp_path, value):
     with pytest.raises(DataError, match=r"finite|JSON"):
-        run_claim(claim(run=lambda arm, seed, budget, folder: {"error": value}), "quick", tmp_path)
+        run_claim(claim(run=lambda cell: {"error": value}), "quick", tmp_path)
     assert not (tmp_path / "a-seed-0.json").exists()
 
 
@@ -130,9 +170,9 @@ def test_equality_names_an_arm_without_a_count():
 
 
 def test_the_time_limit_cuts_whole_seeds_and_says_so(tmp_path):
-    def run(arm, seed, budget, folder):
+    def run(cell):
         time.sleep(0.03)
-        return {"error": 10.0 - ("ab".index(arm)), "parameters": 1, "steps": 1}
+        return {"error": 10.0 - ("ab".index(cell.arm)), "parameters": 1, "steps": 1}
 
     # two cells a seed of 30 ms or more: the limit falls before all ten are measured
     limited = claim(run=run, limit_s=0.1)
@@ -198,17 +238,17 @@ KILLED = """
     from auricle.claims.claim import Claim, Verdict
     from auricle.claims.runner import run_claim
 
-    def run(arm, seed, budget, folder):
-        if (arm, seed) == ("b", 1) and "hang" in sys.argv:
-            (folder / "half").write_text("partial")
+    def run(cell):
+        if (cell.arm, cell.seed) == ("b", 1) and "hang" in sys.argv:
+            (cell.work / "half").write_text("partial")
             print("hanging", flush=True)
             time.sleep(60)
-        return {"error": seed + 0.25 * len(arm), "resumed": float((folder / "half").exists())}
+        return {"error": cell.seed + 0.25 * len(cell.arm), "resumed": float((cell.work / "half").exists())}
 
     def decide(measured):
         return Verdict("not resolved", float(measured.values("b", "error").mean()), None)
 
-    claim = Claim("K", "s", "r", "m", {"a": "1", "b": "2"}, 2, 3, run, decide)
+    claim = Claim("K", "s", "r", "m", {"a": "1", "b": "2"}, run, decide)
     entry = run_claim(claim, "full", Path(sys.argv[1]))
     print(entry.effect, entry.measured["b"]["resumed"].mean)
 """

@@ -6,6 +6,7 @@ from scipy import stats as scipy_stats
 
 from auricle.claims import statistics as stats
 from auricle.core.errors import ConfigError, DataError
+from auricle.metrics.bootstrap import PairedScores, paired_bootstrap_runs
 
 
 def test_paired_t_by_hand():
@@ -123,3 +124,68 @@ def test_all_of():
 def test_pairs_that_are_none_are_refused(bad):
     with pytest.raises(DataError):
         stats.paired_t(*bad)
+
+
+def test_over_seeds_is_the_t_interval_of_the_mean():
+    assert stats.over_seeds([1.0, 2.0, 3.0]) == stats.paired_t([1.0, 2.0, 3.0], [0.0, 0.0, 0.0])
+
+
+def test_percentile_interval_leaves_out_draws_without_a_value():
+    draws = np.concatenate([np.arange(101.0), np.full(50, np.nan)])
+    assert stats.percentile_interval(draws) == pytest.approx((2.5, 97.5))
+    with pytest.raises(DataError, match="most replicates"):
+        stats.percentile_interval(np.concatenate([np.arange(10.0), np.full(11, np.nan)]))
+
+
+def test_an_interval_over_units_holds_its_value():
+    found = stats.around(200.0, np.arange(101.0), 3)
+    assert (found.value, found.n) == (200.0, 3)
+    assert found.ci95 == pytest.approx((2.5, 200.0))
+
+
+def test_seeds_and_units_give_the_wider_interval():
+    draws = [np.linspace(-50, 50, 1001), np.linspace(-48, 52, 1001)]  # means over seeds: -49 to 51
+    wide = stats.over_seeds_and_units([0.9, 1.1], draws)
+    assert wide.value == pytest.approx(1.0)
+    assert wide.ci95 == pytest.approx((-46.5, 48.5), abs=0.1)
+    narrow = stats.over_seeds_and_units([0.0, 2.0], [np.full(1001, 1.0), np.full(1001, 1.0)])
+    assert narrow.ci95 == stats.over_seeds([0.0, 2.0]).ci95
+
+
+def test_paired_seeds_and_units_by_hand():
+    a, b = [[3.0, 5.0], [4.0, 6.0]], [[1.0, 2.0], [1.0, 3.0]]
+    seeds = stats.paired_t([4.0, 5.0], [1.5, 2.0])
+    units = stats.paired_bootstrap_mean([3.5, 5.5], [1.0, 2.5], seed=0)
+    assert stats.paired_over_seeds_and_units(a, b) == stats.hull([seeds, units])
+    with pytest.raises(DataError, match="same units"):
+        stats.paired_over_seeds_and_units(a, [[1.0], [2.0]])
+
+
+def test_paired_eer_is_the_hull_over_seeds_and_voices():
+    draw = np.random.default_rng(0)
+    labels = np.tile([True, False], 60)
+    groups = np.repeat([f"v{i}" for i in range(6)], 20)
+    runs = [
+        PairedScores(labels + draw.normal(0, 0.5, 120), labels + draw.normal(0, 1.5, 120), labels, groups)
+        for _ in range(3)
+    ]
+    seeds = stats.paired_t([10.0, 12.0, 11.0], [20.0, 21.0, 25.0])
+    low, high = (100 * end for end in paired_bootstrap_runs(runs, seed=0).ci95)
+    found = stats.paired_eer(([10.0, 12.0, 11.0], [20.0, 21.0, 25.0]), runs)
+    assert found.value == seeds.value
+    assert found.ci95 == (min(low, seeds.ci95[0]), max(high, seeds.ci95[1]))
+    assert found.minimum_detectable == max(seeds.minimum_detectable, (high - low) / 2 * 2.8 / 1.96)
+
+
+def test_share_draws_resample_groups():
+    taken = np.array([True, True, False, False])
+    groups = np.array(["a", "a", "b", "b"])
+    draws = stats.share_draws(taken, np.ones(4, bool), groups, seed=0, n=400)
+    # two groups, one always taken and one never: a draw of two has shares 0, 1/2 or 1
+    assert set(np.round(draws, 6)) == {0.0, 0.5, 1.0}
+    assert draws.mean() == pytest.approx(0.5, abs=0.06)
+    assert np.array_equal(draws, stats.share_draws(taken, np.ones(4, bool), groups, seed=0, n=400))
+    only = stats.share_draws(taken, np.array([True, True, False, False]), groups, seed=0, n=400)
+    assert np.isnan(only).any()
+    with pytest.raises(DataError, match="two or more"):
+        stats.share_draws(taken, taken, np.array(["a"] * 4), seed=0, n=100)

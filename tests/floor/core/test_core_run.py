@@ -4,7 +4,7 @@ import pytest
 
 from auricle.core.config import Config
 from auricle.core.errors import CheckpointError, ConfigError
-from auricle.core.run import RunFolder, open_run
+from auricle.core.run import FINAL, RunFolder, open_run, open_trained, seed_zero
 
 
 class Settings(Config):
@@ -68,3 +68,53 @@ def test_a_damaged_config_is_a_checkpoint_error(tmp_path, text):
 def test_seeds_share_a_cache(tmp_path):
     assert RunFolder(tmp_path / "seed-1").cache == RunFolder(tmp_path / "seed-0").cache == tmp_path / "cache"
     assert RunFolder(tmp_path / "mambo").cache == tmp_path / "mambo" / "cache"
+
+
+class Renamed(Config):
+    """What `Settings` became: a setting renamed, and one more."""
+
+    renamed = {"lr": "rate"}
+    rate: float = 0.1
+    seed: int = 0
+    clip: float = 1.0
+
+
+def test_an_older_run_goes_on_where_new_settings_have_their_defaults(tmp_path):
+    open_run(tmp_path, "toy", "laptop", Settings(lr=0.2))
+    assert open_run(tmp_path, "toy", "laptop", Renamed(rate=0.2)).path == tmp_path
+    with pytest.raises(ConfigError, match=r"clip: there 1.0, asked 2.0"):
+        open_run(tmp_path, "toy", "laptop", Renamed(rate=0.2, clip=2.0))
+    with pytest.raises(ConfigError, match=r"rate: there 0.2, asked 0.1"):
+        open_run(tmp_path, "toy", "laptop", Renamed())
+
+
+def trained(folder):
+    run = open_run(folder, "toy", "smoke", Settings(lr=0.3))
+    (run.checkpoints / FINAL).mkdir(parents=True)
+    return run
+
+
+def test_a_trained_run_opens_with_its_config_and_preset(tmp_path):
+    trained(tmp_path / "run")
+    opened = open_trained(tmp_path / "run", "toy", Settings)
+    assert (opened.cfg, opened.preset) == (Settings(lr=0.3), "smoke")
+    assert opened.final == tmp_path / "run" / "checkpoints" / "final"
+    assert open_trained(tmp_path / "run", "toy", Renamed).cfg == Renamed(rate=0.3)
+
+
+def test_of_several_seeds_seed_zero_answers(tmp_path):
+    trained(tmp_path / "runs" / "seed-0")
+    trained(tmp_path / "runs" / "seed-1")
+    assert open_trained(tmp_path / "runs", "toy", Settings).run.path == tmp_path / "runs" / "seed-0"
+    assert seed_zero(tmp_path / "runs" / "seed-1") == tmp_path / "runs" / "seed-1"
+
+
+def test_what_is_no_trained_run_of_the_system_is_refused(tmp_path):
+    with pytest.raises(CheckpointError, match="not a run folder"):
+        open_trained(tmp_path / "nothing", "toy", Settings)
+    run = open_run(tmp_path / "run", "toy", "smoke", Settings())
+    with pytest.raises(CheckpointError, match="is not trained yet; train it with: auricle train toy --run"):
+        open_trained(run.path, "toy", Settings)
+    trained(tmp_path / "other")
+    with pytest.raises(CheckpointError, match="is a run of 'toy', not of 'mambo'"):
+        open_trained(tmp_path / "other", "mambo", Settings)
