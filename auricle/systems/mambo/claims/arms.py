@@ -22,7 +22,7 @@ from auricle.metrics.detection import eer
 from auricle.systems.mambo import data
 from auricle.systems.mambo.config import DataConfig, EvalConfig, MamboConfig, ModelConfig, TrainConfig, laptop
 from auricle.systems.mambo.controls import localisation
-from auricle.systems.mambo.model import build
+from auricle.systems.mambo.model import MamBo
 from auricle.systems.mambo.scoring import score_clips
 from auricle.systems.mambo.train import fit_detector, new_network
 from auricle.train.checkpoint import load_model
@@ -64,7 +64,7 @@ def small(budget: Budget, mixer: str, **changes: Any) -> ModelConfig:
 def count(model: ModelConfig) -> int:
     """Count the parameters of a model without making them."""
     with torch.device("meta"):
-        return sum(parameter.numel() for parameter in build(model).parameters())
+        return sum(parameter.numel() for parameter in MamBo(model).parameters())
 
 
 @cache

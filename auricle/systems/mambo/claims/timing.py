@@ -20,7 +20,7 @@ from auricle.nn.ssm.gated_delta import GatedDeltaNet
 from auricle.nn.ssm.hydra import Hydra
 from auricle.nn.ssm.mamba2 import Mamba2
 from auricle.systems.mambo.config import ModelConfig
-from auricle.systems.mambo.model import build
+from auricle.systems.mambo.model import MamBo
 from auricle.train.seed import seed_everything
 
 PAPER_FRAMES = 208  # of a 4.175 s clip through XLS-R
@@ -43,7 +43,7 @@ def training_steps(models: Mapping[str, ModelConfig], budget: Budget, seed: int)
     for arm, model in models.items():
         seed_everything(seed)
         features = torch.randn(size, 2 * frames, model.frontend_dim)
-        steps[arm] = partial(_forward_backward, build(model), features)
+        steps[arm] = partial(_forward_backward, MamBo(model), features)
     seconds = interleaved_seconds(steps, repeats)
     return {f"{arm}_step_s": seconds[arm] for arm in steps} | {
         f"{arm}_peak_mb": peak_bytes(step) / 1e6 for arm, step in steps.items()
