@@ -203,7 +203,7 @@ def test_it_runs(arguments, desk, monkeypatch):
     if arguments and arguments[-1] not in ("--help", "-h"):
         name, values = parse(arguments)
         for key, value in values.items():
-            for path in value if isinstance(value, list) else [value]:
+            for path in value if isinstance(value, list | tuple) else [value]:
                 if isinstance(path, Path) or (key == "inputs" and path != "-"):
                     provide(desk, key, Path(path))
         if values.get("run", "") is None and name != "auricle evaluate":

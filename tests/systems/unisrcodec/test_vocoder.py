@@ -234,7 +234,7 @@ def test_other_settings_are_refused(run, codec_run):
         ((*("--preset", "smoke", "--run", run), "seed=1"), "another config"),
         ((*("--preset", "smoke", "--run", run), "model.dimm=8"), "did you mean 'model.dim'"),
         (("--preset", "paper", "--run", run), "smoke, laptop"),
-        (("--run", codec_run), "another config"),
+        (("--run", codec_run), "not of 'unisrcodec_vocoder'"),
         (("--preset", "smoke", "--run", run.parent / "new", "--data", "nowhere"), "embedded"),
         (("--preset", "smoke", "--run", run.parent / "new", "--codec", run), "not of 'unisrcodec'"),
     ):
