@@ -1,18 +1,47 @@
-"""Files that are either whole or not there: atomic writes, JSON and JSON lines."""
+"""Files that are either whole or not there: atomic writes, JSON and JSON lines; and what a disk refuses."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
-import tempfile
+import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from auricle.core.errors import DataError
-from auricle.core.lines import parse_json, text_lines
+from auricle.core.leftovers import part_path
+from auricle.core.lines import open_regular, parse_json, text_lines
+
+MAX_JSON_BYTES = 1 << 28
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
+_NOT_ALLOWED = {errno.EROFS, errno.EACCES, errno.EPERM}
+_OF_THE_SYSTEM = {
+    errno.EFBIG, errno.EIO, errno.ELOOP, errno.EMFILE, errno.ENAMETOOLONG, errno.ENFILE, errno.ENODEV, errno.ENOTDIR,
+    errno.EISDIR, errno.ESTALE,
+}  # fmt: skip
+
+
+def disk_fault(error: OSError) -> str | None:
+    """Say in a sentence what the file system refused and what to do; None for an error of another kind.
+
+    Args:
+        error: as the operating system gave it.
+    """
+    where = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes | os.PathLike) else "a file"
+    if error.errno in _NO_ROOM:
+        return (
+            f"the disk is full: {where} could not be written ({error.strerror}). Make room and start the same command "
+            "again; what was written before is untouched"
+        )
+    if error.errno in _NOT_ALLOWED:
+        return f"{where} cannot be used ({error.strerror}); change its rights, or choose another place"
+    if error.errno in _OF_THE_SYSTEM:
+        return f"{where} cannot be used ({error.strerror})"
+    return None
 
 
 @contextlib.contextmanager
@@ -24,18 +53,21 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = part_path(path)
     try:
+        # the system applies the umask, which only one thread at a time could ask for
+        os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+        mode = stat.S_IMODE(temporary.stat().st_mode)
         yield temporary
         with open(temporary, "rb+") as written:
             os.fsync(written.fileno())
-        # mkstemp makes private files; a run folder is shared like any other
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
+        temporary.chmod(mode)  # some writers put a private file in its place
         os.replace(temporary, path)
+    except OSError as error:
+        nameless = error.filename is None and error.errno in _NO_ROOM | {errno.EFBIG}
+        if nameless or error.filename == str(temporary):
+            error.filename = str(path)  # the name that the reader of the message knows
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -68,15 +100,17 @@ def read_json(path: str | Path) -> Any:
     """Read a JSON file.
 
     Raises:
-        DataError: the file is missing or not JSON.
+        DataError: the file is missing, not a regular one, larger than `MAX_JSON_BYTES`, or not JSON.
     """
-    path = Path(path)
+    with open_regular(path) as content:
+        data = content.read(MAX_JSON_BYTES + 1)
+    if len(data) > MAX_JSON_BYTES:
+        raise DataError(f"{path} has more than {MAX_JSON_BYTES} bytes; no JSON file of Auricle has")
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise DataError(f"{path} does not exist") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
         raise DataError(f"{path} is not JSON: {error}") from None
+    return parse_json(text, str(path))
 
 
 def read_jsonl(path: str | Path) -> Iterator[Any]:

@@ -205,7 +205,7 @@ def parse_json(text: str, where: str) -> Any:
     """
     try:
         return json.loads(text)
-    except json.JSONDecodeError as error:
+    except ValueError as error:  # JSON's own, or a number of thousands of digits
         raise DataError(f"{where}: not JSON: {error}") from None
     except RecursionError:
         raise DataError(f"{where}: not JSON that can be read: it is nested too deeply") from None
