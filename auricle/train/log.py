@@ -81,7 +81,7 @@ class MetricsLog:
             for line in lines:
                 try:
                     row = json.loads(line)
-                except json.JSONDecodeError:
+                except (ValueError, RecursionError):
                     break
                 if not isinstance(row, dict) or row.get("step", step + 1) > step:
                     break

@@ -25,7 +25,9 @@ def test_controls_train_for_other_steps():
     assert Recipe(max_steps=500, eval_every=100).loop()["eval_every"] == 100
 
 
-@pytest.mark.parametrize("changes", [{"accumulate": 2}, {"mixed_precision": "bf16"}, {"clip_norm": None}, {"patience": 1}])
+@pytest.mark.parametrize(
+    "changes", [{"accumulate": 2}, {"mixed_precision": "bf16"}, {"clip_norm": None}, {"patience": 1}]
+)
 def test_a_recipe_trains_with_each_ability(tmp_path, changes):
     torch.manual_seed(0)
     model = torch.nn.Linear(3, 1)
