@@ -18,10 +18,12 @@ from auricle.core.lines import open_regular, parse_json, text_lines
 
 MAX_JSON_BYTES = 1 << 28
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
+_TOO_MUCH = _NO_ROOM | {errno.EFBIG}
+_GROWTH_BYTES = 1 << 18
 _NOT_ALLOWED = {errno.EROFS, errno.EACCES, errno.EPERM}
 _OF_THE_SYSTEM = {
     errno.EFBIG, errno.EIO, errno.ELOOP, errno.EMFILE, errno.ENAMETOOLONG, errno.ENFILE, errno.ENODEV, errno.ENOTDIR,
-    errno.EISDIR, errno.ESTALE,
+    errno.EISDIR, errno.ESTALE, errno.ENOENT, errno.EEXIST,
 }  # fmt: skip
 
 
@@ -39,7 +41,7 @@ def disk_fault(error: OSError) -> str | None:
         )
     if error.errno in _NOT_ALLOWED:
         return f"{where} cannot be used ({error.strerror}); change its rights, or choose another place"
-    if error.errno in _OF_THE_SYSTEM:
+    if error.errno in _OF_THE_SYSTEM and error.filename is not None:
         return f"{where} cannot be used ({error.strerror})"
     return None
 
@@ -50,6 +52,9 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
     The data is flushed to disk before the rename, so a crash leaves either the old file or the new one.
     An error inside the block removes the temporary file and leaves `path` as it was.
+
+    Raises:
+        OSError: the disk is full, whatever the writer in the block made of it; it names `path`.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -63,13 +68,30 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             os.fsync(written.fileno())
         temporary.chmod(mode)  # some writers put a private file in its place
         os.replace(temporary, path)
-    except OSError as error:
-        nameless = error.filename is None and error.errno in _NO_ROOM | {errno.EFBIG}
-        if nameless or error.filename == str(temporary):
-            error.filename = str(path)  # the name that the reader of the message knows
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            if error.filename == str(temporary) or (error.filename is None and error.errno in _TOO_MUCH):
+                error.filename = str(path)  # the name that the reader of the message knows
+            raise
+        # some writers have words of their own for a full disk ("System error"), and callers take those for bad data
+        reason = _no_room(temporary)
+        if reason is not None:
+            raise OSError(reason, os.strerror(reason), str(path)) from error
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _no_room(path: Path) -> int | None:
+    """Try whether a file can grow; give the number of the error if it is for want of room."""
+    try:
+        with open(path, "ab") as out:
+            out.write(bytes(_GROWTH_BYTES))
+            out.flush()
+            os.fsync(out.fileno())
+    except OSError as error:
+        return error.errno if error.errno in _TOO_MUCH else None
+    return None
 
 
 def digest(value: Any) -> str:
