@@ -79,21 +79,19 @@ def screen(
 
       auricle codec screen recordings/
     """
-    from rich.console import Console
-    from rich.table import Table
-
+    from auricle.cli.tables import print_rows, printable
     from auricle.systems.unisrcodec.screen import save_plot
     from auricle.systems.unisrcodec.screen import screen as judge
 
     rows = list(judge(inputs, band_hz, below_db))
-    table = Table("file", "rate (Hz)", "seconds", "bandwidth (kHz)", "full band")
+    shown = []
     for row in rows:
         if row.error is not None:
-            typer.echo(f"{row.input}: {row.error}", err=True)
+            typer.echo(printable(f"{row.input}: {row.error}"), err=True)
             continue
         verdict = "yes" if row.passes else "no"
-        table.add_row(row.input, str(row.rate_hz), f"{row.duration_s:.2f}", f"{row.bandwidth_hz / 1000:.1f}", verdict)
-    Console().print(table)
+        shown.append((row.input, str(row.rate_hz), f"{row.duration_s:.2f}", f"{row.bandwidth_hz / 1000:.1f}", verdict))
+    print_rows(("file", "rate (Hz)", "seconds", "bandwidth (kHz)", "full band"), shown)
     judged = [row for row in rows if row.error is None]
     typer.echo(f"{sum(row.passes for row in judged)} of {len(judged)} files reach {band_hz / 1000:g} kHz")
     if plot is not None:

@@ -23,6 +23,7 @@ from auricle.cli import (
     run,
     stages,
 )
+from auricle.cli.tables import printable
 from auricle.core.cache import cache_folder
 from auricle.core.errors import AuricleError, CheckpointError, ConfigError, DataError, MissingExtra
 from auricle.core.files import disk_fault
@@ -92,7 +93,7 @@ def entry() -> None:
         _stopped()
         sys.exit(interrupt.STOPPED)
     except AuricleError as error:
-        typer.echo(f"error: {error}", err=True)
+        typer.echo(printable(f"error: {error}"), err=True)
         sys.exit(2 if isinstance(error, WRONG_USE) else 1)
     except BrokenPipeError:
         # the reader of our output has gone, as in `auricle infer ... | head`
@@ -102,7 +103,7 @@ def entry() -> None:
         told = disk_fault(error)
         if told is None:
             raise
-        typer.echo(f"error: {told}", err=True)
+        typer.echo(printable(f"error: {told}"), err=True)
         _let_go_of_output()
         sys.exit(1)
 
