@@ -316,7 +316,8 @@ class _Trainer:
 
     def _must_be_ours(self, meta: Mapping[str, Any]) -> None:
         """Refuse to go on with a run of other settings: the numbers would be neither run's."""
-        theirs = meta.get("settings", {})
+        saved = meta.get("settings")
+        theirs = saved if isinstance(saved, dict) else {}
         differ = [
             f"{name} is {value}, was {theirs.get(name)}"
             for name, value in self.settings.items()
