@@ -36,7 +36,11 @@ def part_path(path: Path) -> Path:
 
 
 def is_part(path: Path) -> bool:
-    """Say whether a name is one that `part_path` gives."""
+    """Say whether a name is one that `part_path` gives.
+
+    Args:
+        path: a file or folder; it need not be there.
+    """
     return _PART.fullmatch(path.name) is not None
 
 
@@ -85,6 +89,9 @@ def process_start(pid: int) -> float | None:
     """Say when a process of this machine was started, in seconds since 1970; None where there is no such process.
 
     Where the system does not tell the time, a living process was started at 0.
+
+    Args:
+        pid: its number.
     """
     try:
         os.kill(pid, 0)
