@@ -133,7 +133,7 @@ def test_the_packaged_model_answers_and_leaves_nothing(alone):
     soundfile.write(alone.here / "clip.wav", np.clip(clip.mono(), -1, 1), clip.rate_hz)
     _, calls, left = alone("-m", "auricle", "infer", "mambo", "clip.wav", "--out", "answers.jsonl")
     assert calls == []
-    assert left == {"here/clip.wav", "here/answers.jsonl"}
+    assert left == {"here/clip.wav", "here/answers.jsonl", "here/answers.jsonl.run.json"}
 
 
 def test_a_verifier_in_an_onnx_file_calls_nobody_and_keeps_no_id(alone, onnx):
