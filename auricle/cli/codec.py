@@ -83,24 +83,21 @@ def screen(
 
       auricle codec screen recordings/
     """
-    from rich.console import Console
-    from rich.table import Table
-
+    from auricle.cli.tables import print_rows, printable
     from auricle.core.answers import Refused
     from auricle.systems.unisrcodec.screen import save_plot
     from auricle.systems.unisrcodec.screen import screen as judge
 
-    judged, refused = [], 0
-    table = Table("file", "rate (Hz)", "seconds", "bandwidth (kHz)", "full band")
+    judged, shown, refused = [], [], 0
     for row in judge(inputs, band_hz, below_db):
         if isinstance(row, Refused):
             refused += 1
-            typer.echo(row.error, err=True)
+            typer.echo(printable(row.error), err=True)
             continue
         judged.append(row)
         verdict = "yes" if row.passes else "no"
-        table.add_row(row.input, str(row.rate_hz), f"{row.duration_s:.2f}", f"{row.bandwidth_hz / 1000:.1f}", verdict)
-    Console().print(table)
+        shown.append((row.input, str(row.rate_hz), f"{row.duration_s:.2f}", f"{row.bandwidth_hz / 1000:.1f}", verdict))
+    print_rows(("file", "rate (Hz)", "seconds", "bandwidth (kHz)", "full band"), shown)
     typer.echo(f"{sum(row.passes for row in judged)} of {len(judged)} files reach {band_hz / 1000:g} kHz")
     if plot is not None:
         save_plot(judged, band_hz, plot)
