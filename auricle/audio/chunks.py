@@ -19,8 +19,8 @@ from auricle.core.errors import AudioError
 # What libsndfile decodes without an own state machine: PCM, float, A-law, mu-law.
 _PLAIN_CODINGS = (1, 3, 6, 7)
 _MAX_CHUNKS = 4096
-# A size from here on wraps to zero when it is rounded up to whole words: decoders were seen to go round for ever.
-_WRAPS = 0xFFFFFFF0
+# A size from here on is a negative number to some decoders, which then step back and go round for ever.
+_BACKWARDS = 1 << 31
 _UNKNOWN = 0xFFFFFFFF
 _W64_TAIL = b"\xf3\xac\xd3\x11\x8c\xd1\x00\xc0\x4f\x8e\xdb\x8a"
 
@@ -89,7 +89,7 @@ def chunked_layout(handle: BinaryIO, size_bytes: int) -> Layout | None:
         What it is; None for another kind of file.
 
     Raises:
-        AudioError: a chunk is so long that its length wraps.
+        AudioError: a chunk is so long that decoders may take its length for a negative one.
     """
     head = bytes_at(handle, 0, 40)
     if head[:4] == b".snd":
@@ -99,7 +99,7 @@ def chunked_layout(handle: BinaryIO, size_bytes: int) -> Layout | None:
         return None
     if form is _AIFF and head[8:12] not in (b"AIFF", b"AIFC"):
         for chunk in _chunks(handle, form):
-            if chunk.said >= _WRAPS:
+            if chunk.said >= _BACKWARDS:
                 text = f"the chunk at byte {chunk.start} claims {chunk.said} bytes; the header is damaged"
                 raise AudioError(text)
         return Layout(kind="IFF")
@@ -157,7 +157,7 @@ def _list_is_sane(handle: BinaryIO, form: _Form, chunk: _Chunk) -> bool:
         if at + 8 > end or len(head) < 8:
             return True
         (said,) = struct.unpack(form.size, head[4:])
-        if said >= _WRAPS:
+        if said >= _BACKWARDS:
             raise AudioError(f"the list at byte {chunk.start} holds a chunk of {said} bytes; the header is damaged")
         at += 8 + said + said % 2
         if at > end + 1:

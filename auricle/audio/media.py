@@ -144,9 +144,9 @@ class AvSource(Counting):
         except (av.FFmpegError, ValueError) as error:
             raise AudioError(f"not audio that can be read: {kind}, {_reason(error)}") from None
         if self._first is None:
-            raise AudioError(f"no samples could be decoded from {kind} ({self._stream.codec_context.name})")
+            raise AudioError(f"no samples could be decoded from {kind} ({_coding(self._stream)})")
         self.rate_hz, self.channels = int(self._first.sample_rate), len(self._first.layout.channels)
-        self.format = f"{self._container.format.name.split(',')[0].upper()}/{self._stream.codec_context.name.upper()}"
+        self.format = f"{self._container.format.name.split(',')[0].upper()}/{_coding(self._stream).upper()}"
         count = len(self._container.streams.audio)
         if count > 1:
             self.warnings.append(warning(Warn.STREAMS, f"{count} audio streams; number {self._stream.index} is read"))
@@ -219,6 +219,10 @@ class AvSource(Counting):
     def close(self) -> None:
         """Free the decoder."""
         self._container.close()
+
+
+def _coding(stream: Any) -> str:
+    return "unknown coding" if stream.codec_context is None else str(stream.codec_context.name)
 
 
 def _reason(error: Exception) -> str:

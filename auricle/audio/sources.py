@@ -28,7 +28,10 @@ _EXTENTS = 64
 def _source(handle: BinaryIO, suffix: str, size_bytes: int) -> Source:
     if size_bytes == 0:
         raise AudioError("the file is empty (0 bytes)")
-    layout = layout_of(handle, size_bytes, suffix)
+    try:
+        layout = layout_of(handle, size_bytes, suffix)
+    except OSError as error:  # of the disk or the network
+        raise AudioError(f"cannot be read: {error.strerror or error}") from None
     if layout.media and (missing := missing_av(layout.kind)):
         raise AudioError(missing)
     source = open_plain(handle, size_bytes, suffix, layout) if layout.plain else None

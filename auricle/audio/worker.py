@@ -90,8 +90,14 @@ def _serve(line: socket.socket, request: dict[str, Any], descriptor: int | None)
             _say(line, {})
         except AudioError as error:
             _say(line, {"error": str(error)})
+        except OSError as error:
+            if isinstance(error, ConnectionError):
+                raise
+            _say(line, {"error": f"cannot be read: {error.strerror or error}"})
         except MemoryError:
             _say(line, {"error": f"its decoder asked for more than {MEMORY_BYTES >> 30} GiB of memory"})
+        except Exception as error:  # whatever a library below raises is about this file
+            _say(line, {"error": f"its decoder failed ({type(error).__name__}: {error})"})
         finally:
             if source is not None:
                 source.close()
@@ -102,7 +108,7 @@ def _pieces(line: socket.socket, source: Source, start: int, count: int | None, 
     for piece in source.pieces(start, count):
         if send:
             line.sendall(HEAD.pack(AUDIO, piece.nbytes))
-            line.sendall(memoryview(piece).cast("B"))
+            line.sendall(piece.reshape(-1).data)
         else:
             line.sendall(HEAD.pack(TICK, piece.shape[1]))
         _step()
