@@ -189,7 +189,7 @@ def _read(
         kept = _Kept(1, channels)
         with opened() as source:
             for piece in source.pieces(start, count):
-                kept.add(piece[statistics.loudest : statistics.loudest + 1])
+                kept.add(piece[statistics.loudest : statistics.loudest + 1].copy())
     wave = kept.wave()
     if channels == "loudest" and len(wave) > 1:
         wave = wave[statistics.loudest : statistics.loudest + 1].copy()
@@ -275,23 +275,32 @@ def write(path: str | Path, wave: npt.ArrayLike, rate_hz: int, subtype: str | No
             found = (warning(Warn.CLIPPED, f"{over} samples lay beyond full scale and were clipped"),)
         # coded in memory first: what then fails is the disk, and never mistaken for a format that is refused
         with memory_file() as coded:
-            _encode(coded, frames, rate_hz, container, coding)
+            if not _encoded(coded, frames, rate_hz, container, coding):
+                raise DataError(f"{shown(path)}: cannot be written: no memory to code {len(frames)} samples in")
             _store(coded, path)
     return found
 
 
-def _encode(coded: BinaryIO, frames: npt.NDArray, rate_hz: int, container: str, coding: str) -> None:
+def _encoded(coded: BinaryIO, frames: npt.NDArray, rate_hz: int, container: str, coding: str) -> bool:
+    """Code (T, C) samples; gives whether all of them went into the file, which not every coder says by itself."""
     try:
-        with soundfile.SoundFile(
+        out = soundfile.SoundFile(
             coded.fileno(), "w", rate_hz, frames.shape[1], format=container, subtype=coding, closefd=False
-        ) as out:
-            # the Vorbis encoder puts a whole call on the stack: long ones would crash
-            for start in range(0, len(frames), CHUNK_FRAMES):
-                out.write(frames[start : start + CHUNK_FRAMES])
+        )
     except soundfile.LibsndfileError as error:
         hint = "; Opus takes 8, 12, 16, 24 and 48 kHz" if coding == "OPUS" else ""
         text = f"cannot be written as {container}/{coding} at {rate_hz} Hz: {error.error_string.rstrip('.')}{hint}"
         raise AudioError(text) from None
+    try:
+        with out:
+            # the Vorbis encoder puts a whole call on the stack: long ones would crash
+            for start in range(0, len(frames), CHUNK_FRAMES):
+                out.write(frames[start : start + CHUNK_FRAMES])
+        coded.seek(0)
+        with soundfile.SoundFile(coded.fileno(), closefd=False) as written:
+            return written.frames >= len(frames)  # block codings fill their last block
+    except (soundfile.LibsndfileError, AssertionError):  # soundfile asserts that all was taken
+        return False
 
 
 def _store(coded: BinaryIO, path: str | Path) -> None:

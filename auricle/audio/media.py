@@ -6,6 +6,7 @@ else is opened or fetched from inside a file.
 
 from __future__ import annotations
 
+import io
 import itertools
 from collections.abc import Iterator
 from typing import Any, BinaryIO
@@ -233,4 +234,12 @@ class _Nameless:
     """A file without its name, by which FFmpeg would guess what it is."""
 
     def __init__(self, handle: BinaryIO) -> None:
-        self.read, self.seek, self.tell = handle.read, handle.seek, handle.tell
+        self._handle = handle
+        self.read, self.tell = handle.read, handle.tell
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Go to a place; to the end where a damaged header names one that no file has."""
+        try:
+            return self._handle.seek(offset, whence)
+        except (OSError, ValueError, OverflowError):
+            return self._handle.seek(0, io.SEEK_END)

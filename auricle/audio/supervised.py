@@ -153,20 +153,12 @@ class SupervisedSource:
             AudioError: it is refused, or its decoder came to no end.
         """
         self._request = {"size": size_bytes, "suffix": suffix}
-        self._worker: _Worker | None = _taken()
-        fresh = self._worker.fresh
+        self._worker: _Worker | None = None
         try:
             head = self._opened(handle)
-        except _GoneError:
-            # a process that had waited may just have ended
-            if fresh:
-                raise AudioError(self._ended()) from None
+        except BaseException:  # Ctrl-C too
             self._ended()
-            self._worker = _Worker()
-            try:
-                head = self._opened(handle)
-            except _GoneError:
-                raise AudioError(self._ended()) from None
+            raise
         if "error" in head:
             self._give_back()
             raise AudioError(head["error"])
@@ -176,9 +168,21 @@ class SupervisedSource:
         self.warnings: list[str] = list(head["warnings"])
 
     def _opened(self, handle: BinaryIO) -> dict[str, Any]:
-        worker = self._held
-        worker.ask(self._request, handle.fileno())
-        kind, data = worker.answer()
+        self._worker = _taken()
+        if not self._worker.fresh:
+            with contextlib.suppress(_GoneError):
+                return self._asked(handle)
+            # a process that had waited may just have ended
+            self._ended()
+            self._worker = _Worker()
+        try:
+            return self._asked(handle)
+        except _GoneError:
+            raise AudioError(self._ended()) from None
+
+    def _asked(self, handle: BinaryIO) -> dict[str, Any]:
+        self._held.ask(self._request, handle.fileno())
+        kind, data = self._held.answer()
         if kind != JSON:
             raise _GoneError
         return json.loads(bytes(data))  # type: ignore[arg-type]

@@ -40,7 +40,8 @@ def main() -> None:
     with contextlib.suppress(ConnectionError, TimeoutError):
         while (request := _received(line)) is not None:
             line.settimeout(None)
-            _serve(line, *request)
+            if not _serve(line, *request):
+                return
             line.settimeout(IDLE_S)
 
 
@@ -73,7 +74,8 @@ def _received(line: socket.socket) -> tuple[dict[str, Any], int | None] | None:
     return json.loads(data), descriptors[0] if descriptors else None
 
 
-def _serve(line: socket.socket, request: dict[str, Any], descriptor: int | None) -> None:
+def _serve(line: socket.socket, request: dict[str, Any], descriptor: int | None) -> bool:
+    """Serve one file; gives whether the process is fit for another one."""
     if descriptor is None:
         raise ConnectionError("a request without a file")
     with open(descriptor, "rb", buffering=0) as handle:
@@ -81,26 +83,24 @@ def _serve(line: socket.socket, request: dict[str, Any], descriptor: int | None)
         try:
             _step()
             source = open_any(handle, int(request["size"]), str(request["suffix"]))
-            _say(
-                line, {name: getattr(source, name) for name in ("rate_hz", "channels", "frames", "format", "warnings")}
-            )
+            _say(line, {name: getattr(source, name) for name in SAID})
             while (more := _received(line)) is not None and "start" in more[0]:
                 _pieces(line, source, **more[0])
-            source.close()
             _say(line, {})
         except AudioError as error:
             _say(line, {"error": str(error)})
-        except OSError as error:
-            if isinstance(error, ConnectionError):
-                raise
-            _say(line, {"error": f"cannot be read: {error.strerror or error}"})
+        except ConnectionError:
+            raise
         except MemoryError:
             _say(line, {"error": f"its decoder asked for more than {MEMORY_BYTES >> 30} GiB of memory"})
+            return False
         except Exception as error:  # whatever a library below raises is about this file
             _say(line, {"error": f"its decoder failed ({type(error).__name__}: {error})"})
+            return False
         finally:
             if source is not None:
                 source.close()
+    return True
 
 
 def _pieces(line: socket.socket, source: Source, start: int, count: int | None, send: bool) -> None:
