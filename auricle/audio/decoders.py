@@ -71,7 +71,7 @@ class Counting:
         return sum(piece.shape[1] for piece in self.pieces())
 
 
-class InOrder(soundfile.SoundFile):
+class InOrder(soundfile.SoundFile):  # type: ignore[misc]
     """A SoundFile that is read from its beginning on.
 
     soundfile positions a file anew after every read, for which libmpg123 throws away what it knows of the frames before

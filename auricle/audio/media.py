@@ -141,7 +141,7 @@ class AvSource(Counting):
                 raise AudioError(f"{kind} without a sound track")
             self._stream = self._container.streams.best("audio") or self._container.streams.audio[0]
             self._decoded = self._decode()
-            self._first = next(self._decoded, None)
+            self._first: Any = next(self._decoded, None)
         except (av.FFmpegError, ValueError) as error:
             raise AudioError(f"not audio that can be read: {kind}, {_reason(error)}") from None
         if self._first is None:

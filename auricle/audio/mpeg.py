@@ -124,8 +124,11 @@ def _frame(head: bytes) -> _Frame | None:
 
 def _first_frame(handle: BinaryIO, start: int, size_bytes: int) -> tuple[int, _Frame] | None:
     """Find the first frame that another one like it follows, and its place."""
-    data = bytes_at(handle, start, _SEARCH)
-    at = -1
+    frame = _frame(bytes_at(handle, start, 4))
+    if frame and _followed(handle, start, frame, 1, size_bytes):
+        return start, frame
+    data = bytes_at(handle, start, min(_SEARCH, size_bytes - start))
+    at = 0
     while (at := data.find(b"\xff", at + 1)) >= 0:
         frame = _frame(data[at : at + 4])
         # a few bytes may look like a frame by chance: behind foreign bytes four in a row are asked for
@@ -165,7 +168,7 @@ def _streams(handle: BinaryIO, start: int, size_bytes: int) -> Iterator[_Stream]
     window, data, at = 0, b"", start
     while at + 4 <= size_bytes:
         if at + 4096 > window + len(data) < size_bytes:
-            window, data = at, bytes_at(handle, at, WINDOW)
+            window, data = at, bytes_at(handle, at, min(WINDOW, size_bytes - at))
         inside = at - window
         head = data[inside : inside + 4]
         if head not in known:

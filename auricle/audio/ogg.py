@@ -50,19 +50,20 @@ def _streams(handle: BinaryIO, size_bytes: int) -> tuple[list[int], list[list[st
     while at + _PAGE <= size_bytes:
         # a page is at most 65307 bytes long
         if at + 65_307 > window + len(data) < size_bytes:
-            window, data = at, bytes_at(handle, at, WINDOW)
+            window, data = at, bytes_at(handle, at, min(WINDOW, size_bytes - at))
         inside = at - window
-        if data[inside : inside + 4] != b"OggS":
+        if not data.startswith(b"OggS", inside):
             found = data.find(b"OggS", inside + 1)
             at = window + found if found >= 0 else max(at + 1, window + len(data) - 3)
             continue
         body = inside + _PAGE + data[inside + 26]
-        if data[inside + 5] & _FIRST:
+        first = data[inside + 5] & _FIRST
+        if first:
             if not before_first:
                 begins.append(at)
                 codecs.append([])
-            first = data[body : body + 8]
-            codecs[-1].append(next((name for mark, name in _CODECS.items() if first.startswith(mark)), ""))
-        before_first = bool(data[inside + 5] & _FIRST)
+            mark = data[body : body + 8]
+            codecs[-1].append(next((name for key, name in _CODECS.items() if mark.startswith(key)), ""))
+        before_first = bool(first)
         at = window + body + sum(data[inside + _PAGE : body])
     return begins, codecs

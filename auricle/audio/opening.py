@@ -21,7 +21,7 @@ from auricle.audio.decoders import (
     refuse_foreign_gsm,
 )
 from auricle.audio.flac import flac_layout
-from auricle.audio.layout import Layout, Part
+from auricle.audio.layout import Layout, Part, bytes_at
 from auricle.audio.media import AvSource, media_layout, missing_av
 from auricle.audio.mpeg import mpeg_layout
 from auricle.audio.ogg import ogg_layout
@@ -30,6 +30,8 @@ from auricle.core.errors import AudioError
 
 _RAW = {".g722": "raw G.722", ".gsm": "raw GSM 06.10"}
 _LOOKS = (media_layout, chunked_layout, flac_layout, ogg_layout, mpeg_layout)
+# the one that knows the files that begin so, to ask first
+_FIRST_LOOKS = {b"RIFF": chunked_layout, b"fLaC": flac_layout, b"OggS": ogg_layout}
 
 
 def layout_of(handle: BinaryIO, size_bytes: int, suffix: str) -> Layout:
@@ -45,7 +47,8 @@ def layout_of(handle: BinaryIO, size_bytes: int, suffix: str) -> Layout:
     """
     if suffix in _RAW:
         return Layout(_RAW[suffix], plain=True)
-    for look in _LOOKS:
+    first = _FIRST_LOOKS.get(bytes_at(handle, 0, 4))
+    for look in _LOOKS if first is None else (first, *_LOOKS):
         if (layout := look(handle, size_bytes)) is not None:
             return layout
     return Layout()

@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from auricle.audio.check import Float
-from auricle.audio.worker import AUDIO, HEAD, JSON, MEMORY_BYTES, STEP_CPU_S
+from auricle.audio.worker import AUDIO, HEAD, JSON, MEMORY_BYTES, STEP_CPU_S, opening_s
 from auricle.core.errors import AudioError
 
 ANSWER_S = 20.0  # for one step, waiting included
@@ -57,6 +57,7 @@ class _Worker:
             )
         self.line = ours
         self.fresh = True
+        self.more_s = 0.0
 
     def ask(self, request: dict[str, Any], descriptor: int | None = None) -> None:
         """Send a request, with a file."""
@@ -71,7 +72,7 @@ class _Worker:
         Raises:
             _GoneError: there is none.
         """
-        self.line.settimeout(_START_S if self.fresh else ANSWER_S)
+        self.line.settimeout((_START_S if self.fresh else ANSWER_S) + self.more_s)
         try:
             kind, length = HEAD.unpack(self._exactly(HEAD.size))
             self.fresh = False
@@ -152,7 +153,7 @@ class SupervisedSource:
         Raises:
             AudioError: it is refused, or its decoder came to no end.
         """
-        self._request = {"size": size_bytes, "suffix": suffix}
+        self._request: dict[str, Any] = {"size": size_bytes, "suffix": suffix}
         self._worker: _Worker | None = None
         try:
             head = self._opened(handle)
@@ -181,11 +182,14 @@ class SupervisedSource:
             raise AudioError(self._ended()) from None
 
     def _asked(self, handle: BinaryIO) -> dict[str, Any]:
-        self._held.ask(self._request, handle.fileno())
-        kind, data = self._held.answer()
+        worker = self._held
+        worker.ask(self._request, handle.fileno())
+        worker.more_s = opening_s(self._request["size"])
+        kind, data = worker.answer()
+        worker.more_s = 0.0
         if kind != JSON:
             raise _GoneError
-        return json.loads(bytes(data))  # type: ignore[arg-type]
+        return json.loads(bytes(data))
 
     @property
     def _held(self) -> _Worker:
@@ -230,7 +234,7 @@ class SupervisedSource:
                 if kind != JSON:
                     yield data
                     continue
-                said = json.loads(bytes(data))  # type: ignore[arg-type]
+                said = json.loads(bytes(data))
                 done = True
                 break
         except _GoneError:

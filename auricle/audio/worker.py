@@ -57,12 +57,17 @@ def _limits() -> None:
             resource.setrlimit(limit, (value, value))
 
 
-def _step() -> None:
+def opening_s(size_bytes: int) -> int:
+    """Seconds that opening a large file may take beyond those of any step: some are walked from end to end."""
+    return size_bytes >> 26
+
+
+def _step(more_s: int = 0) -> None:
     """Give the next step its seconds of computing."""
     if resource is None:
         return
     used = resource.getrusage(resource.RUSAGE_SELF)
-    soft = math.ceil(used.ru_utime + used.ru_stime) + STEP_CPU_S
+    soft = math.ceil(used.ru_utime + used.ru_stime) + STEP_CPU_S + more_s
     resource.setrlimit(resource.RLIMIT_CPU, (soft, resource.getrlimit(resource.RLIMIT_CPU)[1]))
 
 
@@ -81,7 +86,7 @@ def _serve(line: socket.socket, request: dict[str, Any], descriptor: int | None)
     with open(descriptor, "rb", buffering=0) as handle:
         source: Source | None = None
         try:
-            _step()
+            _step(opening_s(int(request["size"])))
             source = open_any(handle, int(request["size"]), str(request["suffix"]))
             _say(line, {name: getattr(source, name) for name in SAID})
             while (more := _received(line)) is not None and "start" in more[0]:
