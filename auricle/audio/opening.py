@@ -105,8 +105,8 @@ def open_any(handle: BinaryIO, size_bytes: int, suffix: str) -> Source:
         # a coding that libsndfile does not know, in a container that it does
         if layout.demuxer is None:
             raise
-        if missing := missing_av(layout.kind):
-            raise AudioError(f"{error}; {missing}") from None
+        if missing_av(layout.kind):
+            raise AudioError(f"{error}; PyAV may read it: pip install 'auricle[av]'") from None
         handle.seek(0)
         try:
             source = AvSource(handle, layout.demuxer, layout.kind)

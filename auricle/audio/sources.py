@@ -34,8 +34,14 @@ def _source(handle: BinaryIO, suffix: str, size_bytes: int) -> Source:
         raise AudioError(f"cannot be read: {error.strerror or error}") from None
     if layout.media and (missing := missing_av(layout.kind)):
         raise AudioError(missing)
-    source = open_plain(handle, size_bytes, suffix, layout) if layout.plain else None
-    if source is None:
+    source = None
+    if layout.plain:
+        try:
+            source = open_plain(handle, size_bytes, suffix, layout)
+        except AudioError:
+            if layout.demuxer is None:
+                raise
+    if source is None:  # also what libsndfile refuses: there may be another decoder
         source = SupervisedSource(handle, size_bytes, suffix)
     try:
         check_header(source.rate_hz, source.channels, source.frames, size_bytes)
