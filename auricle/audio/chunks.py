@@ -1,4 +1,4 @@
-"""Containers made of chunks (WAV, RF64, W64, AIFF, CAF) and AU: their chunks walked, their lengths mended.
+"""Containers made of chunks (WAV, RF64, W64, AIFF, CAF), AU and NIST: their chunks walked, their lengths mended.
 
 A recorder that is killed, and a program that writes into a pipe, leave lengths that were never written. The samples
 then go on to the end of the file.
@@ -6,6 +6,7 @@ then go on to the end of the file.
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -79,7 +80,7 @@ class _Chunk:
 
 
 def chunked_layout(handle: BinaryIO, size_bytes: int) -> Layout | None:
-    """Look at a chunked container or an AU file.
+    """Look at a chunked container, an AU or a NIST file.
 
     Args:
         handle: the file.
@@ -94,6 +95,8 @@ def chunked_layout(handle: BinaryIO, size_bytes: int) -> Layout | None:
     head = bytes_at(handle, 0, 40)
     if head[:4] == b".snd":
         return _au(head, size_bytes)
+    if head[:8] == b"NIST_1A\n":
+        return _nist(handle, size_bytes)
     form = _form_of(head)
     if form is None:
         return None
@@ -277,3 +280,14 @@ def _au(head: bytes, size_bytes: int) -> Layout:
     text = f"the length was never written; {size_bytes - start} bytes of samples are there"
     edits = [(8, struct.pack(">I", min(size_bytes - start, _UNKNOWN)))]
     return Layout("AU", parts=(Part(edited(size_bytes, edits)),), demuxer="au", warnings=(warning(Warn.LENGTH, text),))
+
+
+def _nist(handle: BinaryIO, size_bytes: int) -> Layout:
+    head = bytes_at(handle, 0, 1024)
+    fields = {name: int(value) for name, value in re.findall(rb"^(\w+) -i (\d{1,15})\s*$", head, re.MULTILINE)}
+    there = size_bytes - (int(head[8:16]) if head[8:16].strip().isdigit() else 1024)
+    said = fields.get(b"sample_count", 0) * fields.get(b"sample_n_bytes", 0) * fields.get(b"channel_count", 1)
+    if said <= there or b"embedded-" in head:
+        return Layout("NIST", demuxer="nistsphere")
+    text = f"the header claims {said} bytes of samples, {there} are there"
+    return Layout("NIST", demuxer="nistsphere", warnings=(warning(Warn.TRUNCATED, text),))

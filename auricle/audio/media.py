@@ -188,7 +188,8 @@ class AvSource(Counting):
             yield np.ascontiguousarray(part)
             if end is not None and position >= end:
                 return
-        if self._claim_s is not None and position / self.rate_hz < 0.98 * self._claim_s - 0.1:
+        said = any(text.startswith(Warn.TRUNCATED) for text in self.warnings)
+        if not said and self._claim_s is not None and position / self.rate_hz < 0.98 * self._claim_s - 0.1:
             text = f"samples end at {position / self.rate_hz:.3f} s, the header promised {self._claim_s:.3f} s"
             self.warnings.append(warning(Warn.TRUNCATED, text))
 
@@ -208,18 +209,26 @@ class AvSource(Counting):
     def _arrays(self) -> Iterator[Float]:
         import av
 
-        # rate or channels may change in the middle: all is brought to the form of the beginning
-        same: Any = av.AudioResampler("fltp", self._first.layout, self.rate_hz)
+        # rate and channels may change in the middle: all is brought to the form of the beginning
+        layout, form = self._first.layout, None
+        fitted: Any = None
         try:
             for frame in itertools.chain([self._first], self._decoded):
-                yield from (made.to_ndarray() for made in same.resample(frame))
-            yield from (made.to_ndarray() for made in same.resample(None))
-        except self._error:  # of the container: the file ends here
-            return
+                if form != (form := (frame.format.name, frame.layout.name, frame.sample_rate)):
+                    yield from [] if fitted is None else _resampled(fitted, None)
+                    fitted = av.AudioResampler("fltp", layout, self.rate_hz)
+                yield from _resampled(fitted, frame)
+            yield from _resampled(fitted, None)
+        except (self._error, ValueError) as error:  # of the container, or a form that cannot be converted
+            self.warnings.append(warning(Warn.TRUNCATED, f"the decoder failed halfway: {_reason(error)}"))
 
     def close(self) -> None:
         """Free the decoder."""
         self._container.close()
+
+
+def _resampled(fitted: Any, frame: Any) -> Iterator[Float]:
+    yield from (made.to_ndarray() for made in fitted.resample(frame))
 
 
 def _coding(stream: Any) -> str:

@@ -58,6 +58,7 @@ class _Worker:
         self.line = ours
         self.fresh = True
         self.more_s = 0.0
+        self.limit_s = ANSWER_S
 
     def ask(self, request: dict[str, Any], descriptor: int | None = None) -> None:
         """Send a request, with a file."""
@@ -72,7 +73,8 @@ class _Worker:
         Raises:
             _GoneError: there is none.
         """
-        self.line.settimeout((_START_S if self.fresh else ANSWER_S) + self.more_s)
+        self.limit_s = (_START_S if self.fresh else ANSWER_S) + self.more_s
+        self.line.settimeout(self.limit_s)
         try:
             kind, length = HEAD.unpack(self._exactly(HEAD.size))
             self.fresh = False
@@ -100,7 +102,7 @@ class _Worker:
         if ended is None:
             self.process.kill()
             self.process.wait()
-            return f"did not answer within {ANSWER_S:.0f} s and was stopped"
+            return f"did not answer within {self.limit_s:.0f} s and was stopped"
         if ended == -getattr(signal, "SIGXCPU", 0):
             return f"did not come to an end within {STEP_CPU_S} s and was stopped"
         if ended < 0:

@@ -94,7 +94,7 @@ def read_bytes(data):
 
 
 @pytest.mark.parametrize(
-    ("container", "said"), [("W64", 192_000), ("RF64", 192_000), ("AIFF", 192_000), ("CAF", 192_000)]
+    ("container", "said"), [("W64", 192_000), ("RF64", 192_000), ("AIFF", 192_000), ("CAF", 192_000), ("NIST", 192_000)]
 )
 def test_a_cut_file_says_so(tmp_path, container, said):
     path, data = tmp_path / "cut", of(container)

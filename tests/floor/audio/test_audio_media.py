@@ -70,6 +70,17 @@ def test_channels_keep_their_order_and_the_loudest_is_taken(tmp_path):
     np.testing.assert_array_equal(read_mono(tmp_path / "a.mka")[0], audio.wave[1])
 
 
+def test_a_rate_that_changes_in_the_middle_is_brought_to_that_of_the_beginning(tmp_path):
+    first, second = media("a.aac", speechlike(1.0)), through_av(speechlike(1.0, 44_100), "adts", "aac", 44_100)
+    (tmp_path / "a.aac").write_bytes(first + second)
+    audio = read(tmp_path / "a.aac")
+    assert (audio.rate_hz, audio.warnings) == (16_000, ())
+    assert 2.0 < audio.duration_s < 2.2
+    heard = audio.wave[0, -17_500:]
+    assert likeness(heard, resample(speechlike(1.0, 44_100), 44_100, 16_000)) > 0.9
+    assert probe(tmp_path / "a.aac").frames == audio.wave.shape[1]
+
+
 def test_of_several_sound_tracks_one_is_read_and_said(tmp_path):
     (tmp_path / "a.mkv").write_bytes(through_av(speechlike(1.0), "matroska", "flac", form="s16", tracks=2))
     audio = read(tmp_path / "a.mkv")
