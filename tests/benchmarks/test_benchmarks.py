@@ -82,6 +82,14 @@ def test_features_are_those_of_librosa(bench):
             np.testing.assert_allclose(one, other, atol=2e-3)
 
 
+@pytest.mark.parametrize("container", ["WAV", "FLAC", "MP3", "OGG", "AIFF"])
+def test_samples_read_are_those_of_soundfile(bench, tmp_path, container):
+    reading = bench("reading")
+    paths = reading.clips(tmp_path, container, 2, 3.0)
+    for one, other in zip(reading.ours(paths), reading.unguarded(paths), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_scores_are_those_of_the_plain_loop(bench, tmp_path):
     scoring = bench("scoring")
     model = scoring.detector(tmp_path / "run")
