@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from auricle.core.errors import DataError
+from auricle.core.lines import parse_json, text_lines
 
 
 @contextlib.contextmanager
@@ -79,21 +80,11 @@ def read_json(path: str | Path) -> Any:
 
 
 def read_jsonl(path: str | Path) -> Iterator[Any]:
-    """Read JSON lines one at a time; blank lines are skipped.
+    """Read JSON lines one at a time, plain or gzip; blank lines are skipped.
 
     Raises:
-        DataError: the file is missing, or a line is not JSON; the message has the line's number.
+        DataError: the file is missing or refused (see `auricle.core.lines`), or a line is not JSON; the message has
+            the line's number.
     """
-    path = Path(path)
-    try:
-        with open(path, encoding="utf-8") as lines:
-            for number, line in enumerate(lines, 1):
-                if line.strip():
-                    try:
-                        yield json.loads(line)
-                    except json.JSONDecodeError as error:
-                        raise DataError(f"{path}, line {number}: not a JSON object: {error}") from None
-    except FileNotFoundError:
-        raise DataError(f"{path} does not exist") from None
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not text in UTF-8: {error}") from None
+    for number, line in text_lines(path):
+        yield parse_json(line, f"{path}, line {number}")

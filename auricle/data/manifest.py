@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from auricle.audio.files import probe
 from auricle.core.errors import AudioError, DataError
 from auricle.core.files import read_jsonl, write_jsonl
+from auricle.core.lines import lines
 from auricle.data import fields
 
 if TYPE_CHECKING:
@@ -157,24 +158,17 @@ def _header(csv_path: Path, names: list[str] | None) -> None:
 
 def _rows(csv_path: Path) -> Iterator[tuple[int, dict[str, str] | str]]:
     """Yield line number and row; a row that does not fit the header comes as the text of its problem."""
+    reader = csv.reader((line + "\n" for line in lines(csv_path)), strict=True)
     try:
-        with open(csv_path, newline="", encoding="utf-8-sig") as lines:
-            reader = csv.reader(lines, strict=True)
-            names = [name.strip() for name in next(reader, [])]
-            _header(csv_path, names)
-            for values in reader:
-                if not any(value.strip() for value in values):
-                    continue
-                if len(values) != len(names):
-                    yield reader.line_num, f"{len(values)} columns; expected {len(names)} as in the header"
-                else:
-                    yield reader.line_num, dict(zip(names, (value.strip() for value in values), strict=True))
-    except FileNotFoundError:
-        raise DataError(f"{csv_path} does not exist") from None
-    except IsADirectoryError:
-        raise DataError(f"{csv_path} is a folder; expected a CSV file") from None
-    except UnicodeDecodeError as error:
-        raise DataError(f"{csv_path} is not text in UTF-8: {error}") from None
+        names = [name.strip() for name in next(reader, [])]
+        _header(csv_path, names)
+        for values in reader:
+            if not any(value.strip() for value in values):
+                continue
+            if len(values) != len(names):
+                yield reader.line_num, f"{len(values)} columns; expected {len(names)} as in the header"
+            else:
+                yield reader.line_num, dict(zip(names, (value.strip() for value in values), strict=True))
     except csv.Error as error:
         raise DataError(f"{csv_path}, line {reader.line_num}: not CSV: {error}") from None
 

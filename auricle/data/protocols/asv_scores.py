@@ -7,7 +7,6 @@ of three, claimed speaker, trial, score. One utterance is tried against several 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from auricle.core.errors import DataError
-from auricle.data.protocols.lines import columns, locate, one_of
+from auricle.data.protocols.lines import columns, finite, locate, one_of
 
 KINDS = ("target", "nontarget", "spoof")
 
@@ -103,7 +102,7 @@ def read_asv_scores_2019(path: str | Path) -> list[AsvTrial]:
     trials = []
     for line, (made_by, kind, score) in columns(file, _2019_COLUMNS):
         known = one_of(file, line, "kind", kind, KINDS)
-        trials.append(AsvTrial(known, _score(file, line, score), _attack(file, line, known, made_by)))
+        trials.append(AsvTrial(known, finite(file, line, "score", score), _attack(file, line, known, made_by)))
     return trials
 
 
@@ -163,18 +162,8 @@ def _read_scores(path: Path) -> dict[tuple[str | None, str | None], tuple[float,
         pair = (speaker, trial)
         if pair in known:
             raise DataError(f"{path}, line {line}: {trial} against {speaker} was already in line {known[pair][1]}")
-        known[pair] = (_score(path, line, score), line)
+        known[pair] = (finite(path, line, "score", score), line)
     return known
-
-
-def _score(path: Path, line: int, text: str | None) -> float:
-    try:
-        value = float(text or "-")
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise DataError(f"{path}, line {line}: score {text or '-'!r}; expected a finite number")
-    return value
 
 
 def _attack(path: Path, line: int, kind: str, text: str | None) -> str | None:

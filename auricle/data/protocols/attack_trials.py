@@ -13,11 +13,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from auricle.core.errors import DataError
 from auricle.data.protocols.asv_scores import AsvTrial, read_asv_scores_2019, read_asv_scores_2021
-from auricle.data.protocols.lines import one_of, text_lines
+from auricle.data.protocols.lines import finite, one_of, parse_number, text_lines, words
 from auricle.metrics.audit import DOMAINS, KINDS, AttackTrials
 
 COLUMNS = ("target_spk", "enrol_ids", "test_path", "kind", "generator", "train_minutes", "condition")
@@ -104,7 +102,7 @@ def _table(file: Path) -> Iterable[tuple[int, dict[str, str]]]:
     header: list[str] | None = None
     for line, text in text_lines(file):
         try:
-            values = [value.strip() for value in next(csv.reader([text.rstrip("\n")], strict=True))]
+            values = [value.strip() for value in next(csv.reader([text], strict=True))]
         except csv.Error as error:
             raise DataError(f"{file}, line {line}: not CSV: {error}: {text.strip()!r}") from None
         if header is None:
@@ -153,10 +151,7 @@ def _trial(file: Path, line: int, values: dict[str, str]) -> AttackTrial:
 def _minutes(file: Path, line: int, text: str) -> float | None:
     if not text or text == "-":
         return None
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
+    value = parse_number(text)
     if not 0 <= value < float("inf"):
         raise DataError(f"{file}, line {line}: train_minutes {text!r}; expected minutes, at least 0, or nothing")
     return value
@@ -280,7 +275,7 @@ def read_audit_trials(scores_file: str | Path, key_file: str | Path) -> AttackTr
     first = next(text_lines(key), (0, ""))[1]
     if "target_spk" in first.lower():
         return _own(Path(scores_file), key)
-    width = len(first.split())
+    width = len(words(first))
     readers: dict[int, Callable[[Path, Path], list[AsvTrial]]] = {3: _trials_2019, 8: _trials_2021}
     if width not in readers:
         raise DataError(
@@ -345,7 +340,7 @@ def _read_scores(file: Path) -> dict[str, tuple[float, float | None, int]]:
     known: dict[str, tuple[float, float | None, int]] = {}
     width = 0
     for line, text in text_lines(file):
-        parts = text.split()
+        parts = words(text)
         width = width or len(parts)
         if len(parts) not in (2, 3) or len(parts) != width:
             raise DataError(
@@ -354,21 +349,11 @@ def _read_scores(file: Path) -> dict[str, tuple[float, float | None, int]]:
             )
         if parts[0] in known:
             raise DataError(f"{file}, line {line}: trial {parts[0]!r} was already in line {known[parts[0]][2]}")
-        numbers = [_score(file, line, part) for part in parts[1:]]
+        numbers = [finite(file, line, "score", part) for part in parts[1:]]
         known[parts[0]] = (numbers[0], numbers[1] if width == 3 else None, line)
     if not known:
         raise DataError(f"{file} is empty; expected lines of trial, score and optionally a detector score")
     return known
-
-
-def _score(file: Path, line: int, text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
-    if not np.isfinite(value):
-        raise DataError(f"{file}, line {line}: score {text!r}; expected a finite number")
-    return value
 
 
 def _trials_2019(scores_file: Path, key: Path) -> list[AsvTrial]:
