@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from auricle.core.errors import ConfigError, DataError
 from auricle.data import corpora, fields, manifest
+from auricle.data.cut_audio import check_cut
 from auricle.data.splits import split_groups
 
 if TYPE_CHECKING:
@@ -55,11 +56,14 @@ def group_of(cut: Any) -> str:
 
 
 def need_labels(cuts: Iterable[Any], path: str | Path) -> None:
-    """Refuse a manifest with clips that have no label.
+    """Refuse a manifest with clips that have no label, or whose audio cannot be had as they say.
 
     Raises:
         DataError: there is one.
     """
+    cuts = list(cuts)
+    for cut in cuts:
+        check_cut(cut)
     unlabelled = [cut.id for cut in cuts if (cut.custom or {}).get(fields.LABEL) not in fields.LABELS]
     if unlabelled:
         raise DataError(

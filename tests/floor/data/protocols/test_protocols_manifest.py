@@ -52,6 +52,7 @@ def test_what_the_protocol_says_stands_in_the_cut(tmp_path, rows):
     cuts = list(manifest.read(tmp_path / "df.jsonl"))
     assert [cut.id for cut in cuts] == [cut.id for cut in made.cuts] == ["DF_E_1", "DF_E_2", "DF_E_3"]
     assert manifest.validate(cuts) == []
+    assert cuts[0].custom.pop(fields.FINGERPRINT).startswith("7013-")
     assert cuts[0].custom == {
         fields.LABEL: "spoof",
         fields.SYNTHETIC: True,
