@@ -11,6 +11,7 @@ from auricle.data.protocols.asv_scores import (
     AsvScores,
     AsvTrial,
     by_kind,
+    read_asv_scores,
     read_asv_scores_2019,
     read_asv_scores_2021,
 )
@@ -61,6 +62,7 @@ __all__ = [
     "read",
     "read_aishell3",
     "read_aishell3_texts",
+    "read_asv_scores",
     "read_asv_scores_2019",
     "read_asv_scores_2021",
     "read_asvspoof5",
