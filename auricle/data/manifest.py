@@ -51,6 +51,7 @@ class ManifestSummary:
         speakers: cuts per speaker.
         generators: cuts per generator.
         dropped: rows that were left out, each with file, line and reason.
+        notes: what a reader has to know, one sentence each.
     """
 
     cuts: int
@@ -59,6 +60,7 @@ class ManifestSummary:
     speakers: dict[str, int]
     generators: dict[str, int]
     dropped: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = field(default=())
 
     def __str__(self) -> str:
         """Say it in a few lines for a terminal."""
@@ -68,6 +70,7 @@ class ManifestSummary:
                 shown = ", ".join(f"{name or 'none'} {count}" for name, count in list(counts.items())[:_SHOWN])
                 more = f", ... {len(counts) - _SHOWN} more" if len(counts) > _SHOWN else ""
                 parts.append(f"{title}: {shown}{more}")
+        parts += self.notes
         if self.dropped:
             parts += [f"{len(self.dropped)} rows left out:", *self.dropped[:_SHOWN]]
         if len(self.dropped) > _SHOWN:

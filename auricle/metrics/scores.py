@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy.typing as npt
 from auricle.core.errors import ConfigError, DataError
 from auricle.metrics.detection import eer
 from auricle.metrics.score_files import SUBSET, Key, Scores, parse_label, read_key, read_scores
+from auricle.metrics.subsets import ALL, choose
 from auricle.metrics.tandem import AsvErrors, asv_errors, min_tdcf
 from auricle.metrics.trials import FloatArray
 
@@ -31,9 +31,7 @@ __all__ = [
     "read_scores",
 ]
 
-POOLED, ALL = "pooled", "all"
-_EVAL = "eval"
-_SUBSETS_2021 = {_EVAL, "progress", "hidden"}
+POOLED = "pooled"
 _ATTACK = "attack"
 # above it scores are taken to be the wrong way round: no detector is so much worse than guessing
 _INVERTED = 0.6
@@ -212,19 +210,10 @@ def _kept(
         if subset not in (None, ALL):
             raise ConfigError(f"{key_file} has no column {SUBSET!r}; it has {', '.join(key.names)}")
         return everything, None
-    held = Counter(column)
-    if subset is None and _EVAL in held and set(held) <= _SUBSETS_2021:
-        subset = _EVAL
-        others = ", ".join(f"{name} {count}" for name, count in sorted(held.items()) if name != _EVAL)
-        if others:
-            notes.append(
-                f"subset {_EVAL} of the key, as the official scorer takes it: {held[_EVAL]} trials; left out: {others}"
-            )
-    if subset in (None, ALL):
-        return everything, None
-    if subset not in held:
-        raise ConfigError(f"{key_file} has no subset {subset!r}; it has {', '.join(sorted(held))}")
-    return np.array([text == subset for text in column]), subset
+    taken, note = choose(column, subset, str(key_file))
+    if note:
+        notes.append(note)
+    return everything if taken is None else np.array([text == taken for text in column]), taken
 
 
 def _chosen(column: list[str] | None, kept: npt.NDArray[np.bool_]) -> list[str] | None:

@@ -24,6 +24,7 @@ from auricle.data.protocols.asvspoof2021 import (
 )
 from auricle.data.protocols.attack_trials import (
     AttackTrial,
+    audit_subset,
     located,
     read_attack_trials,
     read_audit_trials,
@@ -54,6 +55,7 @@ __all__ = [
     "ProtocolRow",
     "Transcript",
     "audio_path",
+    "audit_subset",
     "by_kind",
     "check",
     "located",

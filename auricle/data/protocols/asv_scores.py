@@ -135,15 +135,18 @@ def read_asv_scores_2019(path: str | Path) -> list[AsvTrial]:
     return trials
 
 
-def read_asv_scores_2021(metadata: str | Path, scores: str | Path | None = None) -> list[AsvTrial]:
+def read_asv_scores_2021(
+    metadata: str | Path, scores: str | Path | None = None, subset: str | None = None
+) -> list[AsvTrial]:
     """Read the verifier's trials of ASVspoof 2021 LA with their scores.
 
     Args:
         metadata: ``trial_metadata.txt`` of ``keys/LA/ASV``, or a folder that holds it there.
         scores: the score file; None for ``ASVTorch_Kaldi/score.txt`` beside the metadata.
+        subset: keep the trials of this subset; the others need no score. None for all.
 
     Returns:
-        One trial a line of the metadata.
+        One trial a line of the metadata that is kept.
 
     Raises:
         DataError: nothing to read, another number of columns, an unknown kind, a score that is not a finite number, a
@@ -157,11 +160,13 @@ def read_asv_scores_2021(metadata: str | Path, scores: str | Path | None = None)
     known = _read_scores(score_file)
     trials: list[AsvTrial] = []
     seen: dict[tuple[str | None, str | None], int] = {}
-    for line, (speaker, trial, codec, transmission, made_by, kind, trim, subset) in columns(file, _2021_COLUMNS):
+    for line, (speaker, trial, codec, transmission, made_by, kind, trim, part) in columns(file, _2021_COLUMNS):
         pair = (speaker, trial)
         if pair in seen:
             raise DataError(f"{file}, line {line}: {trial} against {speaker} was already in line {seen[pair]}")
         seen[pair] = line
+        if subset not in (None, part):
+            continue
         if pair not in known:
             raise DataError(f"{file}, line {line}: {trial} against {speaker} has no score in {score_file}")
         what = one_of(file, line, "kind", kind, KINDS)
@@ -175,7 +180,7 @@ def read_asv_scores_2021(metadata: str | Path, scores: str | Path | None = None)
                 codec=codec,
                 transmission=transmission,
                 trim=trim,
-                subset=subset,
+                subset=part,
             )
         )
     extra = next((pair for pair in known if pair not in seen), None)

@@ -146,7 +146,7 @@ def test_the_2021_key_is_scored_on_eval_unless_told_otherwise(write):
     held = evaluate_scores(every, key)
     assert (held.subset, held.trials) == ("eval", ["DF_E_2", "DF_E_3", "DF_E_4"])
     assert held.notes == (
-        "subset eval of the key, as the official scorer takes it: 3 trials; left out: progress 1",
+        "subset eval of the key: 3 trials; left out: progress 1",
         "1 scores of other subsets are not used",
     )
     alone = evaluate_scores(write("e.txt", "DF_E_2 2\nDF_E_3 3\nDF_E_4 4\n"), key)
