@@ -28,7 +28,11 @@ _ABSENT = -1
 
 
 def parse_label(text: str) -> bool | None:
-    """Read a label: True for bona fide, False for spoof, None when it is neither."""
+    """Read a label: True for bona fide, False for spoof, None when it is neither.
+
+    Args:
+        text: a column, in any case.
+    """
     word = text.strip().lower().replace("-", "").replace("_", "").replace(" ", "")
     if word in _BONAFIDE:
         return True
@@ -84,6 +88,9 @@ class Key:
 
     def column(self, name: str) -> list[str] | None:
         """Give a column by its name, or by its number from ``"1"``: a text a trial, ``-`` where a line lacks it.
+
+        Args:
+            name: the column, in any case.
 
         Returns:
             None when no line has the column.

@@ -118,11 +118,18 @@ class ScoredTrials:
         }
 
     def split(self, part: Part) -> tuple[FloatArray, FloatArray]:
-        """Give the scores of a part's bona fide and of its spoof trials."""
+        """Give the scores of a part's bona fide and of its spoof trials.
+
+        Args:
+            part: one of `parts`.
+        """
         return self.scores[part.chosen & self.labels], self.scores[part.chosen & ~self.labels]
 
     def min_tdcf(self, part: Part) -> float | None:
         """Give the smallest tandem cost of a part; None where the verifier's errors are not known there.
+
+        Args:
+            part: one of `parts`.
 
         Raises:
             DataError: a class is missing, or the verifier is so poor in this part that the cost is undefined.

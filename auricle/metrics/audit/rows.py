@@ -144,7 +144,7 @@ class Cell:
     """Trials of one kind and one part: their indices, and the part as the fields of a row."""
 
     rows: Index
-    part: dict[str, str]
+    part: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -201,7 +201,7 @@ def _parts(rows: Index, cut: tuple[str, ...], coded: dict[str, Any]) -> Iterator
 
 
 def rate_row(
-    name: str, rate: Rate, speakers: Speakers, point: OperatingPoint, part: dict[str, str], share: bool = True
+    name: str, rate: Rate, speakers: Speakers, point: OperatingPoint, part: dict[str, Any], share: bool = True
 ) -> AuditRow:
     """Make the row of a rate at an operating point.
 

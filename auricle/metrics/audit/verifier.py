@@ -282,7 +282,7 @@ class Verifier:
         weights = DCF["p_target"] * DCF["c_miss"], (1 - DCF["p_target"]) * DCF["c_fa"]
         cost = (weights[0] * miss + weights[1] * alarm) / min(weights)
         note = "calibrated on dev"
-        actual = act_dcf(llr["target"], llr["zero_effort"], **DCF)
+        actual = act_dcf(llr["target"], llr["zero_effort"], DCF["p_target"], DCF["c_miss"], DCF["c_fa"])
         yield value_row("act_dcf", actual, n, self.speakers, cost, note)
         bits = [
             self._mean(self.rows[kind], np.logaddexp(0.0, sign * llr[kind]) / np.log(2))[1]
