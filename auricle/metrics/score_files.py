@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -56,17 +56,11 @@ class Scores:
     labels: npt.NDArray[np.int8]
 
 
-@dataclass
-class _Codes:
-    """A column while it is read: a code a line, and the texts of the codes."""
+class _Codes(NamedTuple):
+    """A column while it is read: a code a line (fewer where the last lines lack it), and the texts of the codes."""
 
-    codes: array[int] = field(default_factory=lambda: array("i"))
-    texts: dict[str, int] = field(default_factory=dict)
-
-    def put(self, at: int, text: str) -> None:
-        """Set the text of a line; lines that were left out lack the column."""
-        self.codes.extend([_ABSENT] * (at - len(self.codes)))
-        self.codes.append(self.texts.setdefault(text, len(self.texts)))
+    codes: array[int]
+    texts: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -84,7 +78,7 @@ class Key:
     bonafide: npt.NDArray[np.bool_]
     lines: npt.NDArray[np.int64]
     names: tuple[str, ...]
-    _columns: dict[int, _Codes]
+    _columns: list[_Codes]
 
     def column(self, name: str) -> list[str] | None:
         """Give a column by its name, or by its number from ``"1"``: a text a trial, ``-`` where a line lacks it.
@@ -102,7 +96,7 @@ class Key:
             at = int(name) - 1
         else:
             return None
-        if at not in self._columns:
+        if not 0 <= at < len(self._columns) or not self._columns[at].codes:
             return None
         found = self._columns[at]
         texts = [*(text or "-" for text in found.texts), "-"]  # the last one is that of `_ABSENT`
@@ -194,7 +188,7 @@ def read_key(path: str | Path, limits: Limits = TABLE) -> Key:
     path = Path(path)
     places: dict[str, int] = {}
     bonafide, lines = array("b"), array("q")
-    columns: dict[int, _Codes] = {}
+    columns: list[_Codes] = []
     names: tuple[str, ...] = ()
     headed = False
     for position, (number, row) in enumerate(rows(path, limits)):
@@ -211,8 +205,7 @@ def read_key(path: str | Path, limits: Limits = TABLE) -> Key:
             raise DataError(f"{path}, line {number}: no trial name in {row[:8]}")
         if trial in places:
             raise DataError(f"{path}, line {number}: trial {trial!r} was already on line {lines[places[trial]]}")
-        for at, text in _others(row, own):
-            columns.setdefault(at, _Codes()).put(len(places), text)
+        _put(columns, row, own.index(TRIAL), len(places))
         places[trial] = len(places)
         bonafide.append(label)
         lines.append(number)
@@ -229,11 +222,15 @@ def _named(row: list[str], names: tuple[str, ...], name: str) -> str:
     return row[at] if at < len(row) else ""
 
 
-def _others(row: list[str], names: tuple[str, ...]) -> Iterator[tuple[int, str]]:
-    """Give the columns of a row other than the trial, whose texts are in the file once each, with their places."""
-    for at, text in enumerate(row):
-        if at >= len(names) or names[at] != TRIAL:
-            yield at, text
+def _put(columns: list[_Codes], row: list[str], trial_at: int, line: int) -> None:
+    """Add a row to the columns, other than its trial, whose texts are in the file once each."""
+    while len(columns) < len(row):
+        columns.append(_Codes(array("i"), {}))
+    for at, (text, (codes, texts)) in enumerate(zip(row, columns, strict=False)):
+        if at != trial_at:
+            if len(codes) < line:  # lines that ended before it
+                codes.extend([_ABSENT] * (line - len(codes)))
+            codes.append(texts.setdefault(text, len(texts)))
 
 
 def _layout(row: list[str]) -> tuple[str, ...]:
