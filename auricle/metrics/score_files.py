@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -39,21 +40,31 @@ def parse_label(text: str) -> bool | None:
     return False if word in _SPOOF else None
 
 
-@dataclass(frozen=True)
-class Scores:
-    """What a score file holds.
+@dataclass(frozen=True, eq=False)
+class Scores(Mapping[str, tuple[float, int]]):
+    """What a score file holds: for each trial its score and its line.
 
     Attributes:
         rows: the place of each trial, by its name, in the file's order.
-        values: the scores, shape (N,).
+        numbers: the scores, shape (N,).
         lines: the line of each trial, shape (N,).
         labels: what the file itself calls each trial, shape (N,): 1 bona fide, 0 spoof, -1 nothing.
     """
 
     rows: dict[str, int]
-    values: FloatArray
+    numbers: FloatArray
     lines: npt.NDArray[np.int64]
     labels: npt.NDArray[np.int8]
+
+    def __getitem__(self, trial: str) -> tuple[float, int]:
+        at = self.rows[trial]
+        return float(self.numbers[at]), int(self.lines[at])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
 
 
 class _Codes(NamedTuple):

@@ -182,7 +182,7 @@ def evaluate_scores(
     by = (group_column or _ATTACK).lower()
     groups, speakers = _chosen(key.column(by), kept), _chosen(key.column("speaker"), kept)
     labels = key.bonafide[kept]
-    values = scores.values[[scores.rows[name] for name in names]]
+    values = scores.numbers[[scores.rows[name] for name in names]]
     notes += _odd(values, labels, groups if by == _ATTACK else None)
     if version is None:
         version = 2021 if asv and any(getattr(one, "codec", None) for one in asv) else 2019

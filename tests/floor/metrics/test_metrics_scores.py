@@ -34,7 +34,8 @@ def write(tmp_path: Path):
 def test_plain_forms(write):
     scores = write("s.txt", "a 1.5\n\n  b\t-2e-1  \r\nc 3\n")
     held = read_scores(scores)
-    assert {trial: held.values[at] for trial, at in held.rows.items()} == {"a": 1.5, "b": -0.2, "c": 3.0}
+    assert dict(held) == {"a": (1.5, 1), "b": (-0.2, 3), "c": (3.0, 4)}
+    assert ("a" in held, "d" in held, len(held)) == (True, False, 3)
     trials = evaluate_scores(scores, write("k.txt", "c spoof\na bonafide\nb Bona-Fide\n"))
     assert trials.trials == ["c", "a", "b"]
     assert trials.scores.tolist() == [3.0, 1.5, -0.2]
