@@ -54,9 +54,8 @@ def audit(
     CostModel) and ``a_dcf_asvspoof5`` (those of ASVspoof 5) at each point, by generator, condition, language and domain
     where the trials have them; ``eer``, ``min_dcf``, ``min_a_dcf``, ``min_a_dcf_asvspoof5``, ``act_dcf``, ``cllr``,
     ``mean_score_target``, ``mean_score_zero_effort``, ``mean_score_spoof``. With a detector: ``detector_eer`` and, by
-    domain, its ``generalisation_ratio`` (out over in), ``min_tdcf`` of ASVspoof 2021, and the same rates and costs
-    again with ``tandem_`` before them, for which a trial has to pass both. Their intervals hold the detector's
-    threshold as it is.
+    domain, its ``generalisation_ratio`` (out over in), ``min_tdcf`` of ASVspoof 2021, and rates and costs again with
+    ``tandem_``, for which a trial has to pass both; their intervals hold the detector's threshold as it is.
 
     Args:
         trials: scored trials of all three kinds.
