@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ from auricle.alm.interface import AudioLanguageModel
 from auricle.alm.tokens import CHAT_TEMPLATE, START
 from auricle.core.errors import ConfigError, DataError
 from auricle.core.files import write_jsonl
+from auricle.core.lines import parse_json, text_lines
 
 AUDIO_MARK = "<audio>"  # stands for one clip in a row's text, whatever the model's own placeholder is
 ROLES = ("system", "user", "assistant")
@@ -75,26 +75,21 @@ def chat_row(value: Mapping[str, Any]) -> ChatRow:
 
 
 def read_chat(path: str | Path) -> list[ChatRow]:
-    """Read a JSONL file of conversations; see `chat_row`.
+    """Read a JSONL file of conversations, plain or gzip; see `chat_row`.
 
     Raises:
         DataError: no such file, no rows, or what is wrong in which line.
     """
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
     rows = []
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
+    for number, line in text_lines(path):
+        where = f"{path}, line {number}"
+        value = parse_json(line, where)
         try:
-            value = json.loads(line)
             if not isinstance(value, dict):
                 raise DataError("not a JSON object")
             rows.append(chat_row(value))
-        except (json.JSONDecodeError, DataError) as error:
-            raise DataError(f"{path}, line {number}: {error}") from error
+        except DataError as error:
+            raise DataError(f"{where}: {error}") from error
     if not rows:
         raise DataError(f"{path} has no rows")
     return rows

@@ -48,6 +48,9 @@ TABLE = Limits(line_bytes=1 << 16, lines=5_000_000, total_bytes=1 << 31)
 def open_regular(path: str | Path) -> Iterator[IO[bytes]]:
     """Open a regular file for reading bytes; nothing else is waited for or read.
 
+    Args:
+        path: the file.
+
     Raises:
         DataError: it is not there, or is a folder, a pipe, a device or a socket.
     """
@@ -130,14 +133,26 @@ def _text(path: str | Path, number: int, part: bytes) -> str:
 
 
 def text_lines(path: str | Path, limits: Limits | None = None) -> Iterator[tuple[int, str]]:
-    """Give the lines that hold something, with their numbers from 1; as `lines`."""
+    """Give the lines that hold something, with their numbers from 1.
+
+    Args:
+        path: the file, plain or gzip.
+        limits: what it may have; those of `Limits` if not given.
+
+    Raises:
+        DataError: as `lines`.
+    """
     for number, line in enumerate(lines(path, limits), 1):
         if line and not line.isspace():
             yield number, line
 
 
 def words(line: str) -> list[str]:
-    """Split a line at any run of spaces or tabs; other white space, such as U+2028 or U+00A0, belongs to a name."""
+    """Split a line at any run of spaces or tabs; other white space, such as U+2028 or U+00A0, belongs to a name.
+
+    Args:
+        line: without its end.
+    """
     found = _SPACES.split(line)
     return [word for word in found if word]
 
@@ -184,6 +199,9 @@ def parse_number(text: str) -> float:
     """Read a number as files of scores have it: ASCII digits, a point, an exponent; NaN where it is none.
 
     Python's own `float` also takes ``1_0``, digits of other scripts and spaces, which are slips in a file of scores.
+
+    Args:
+        text: a column.
     """
     if not text.isascii() or "_" in text or text != text.strip():
         return math.nan

@@ -13,7 +13,7 @@ from auricle.systems import NAMES
 
 ROOT = Path(__file__).parents[2]
 FILE, FUNCTION, SLICE = 400, 60, 2_000  # lines
-FILES = {"auricle/data/protocols/attack_trials.py": 401}
+FILES: dict[str, int] = {}
 FUNCTIONS = {
     "auricle/alm/sampling.py:rollout": 69,
     "auricle/metrics/audit/__init__.py:audit": 62,

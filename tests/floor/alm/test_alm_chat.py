@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gzip
 import json
 
 import pytest
@@ -59,6 +60,13 @@ def test_says_what_is_wrong_in_which_line(tmp_path, value, message) -> None:
     with pytest.raises(DataError, match=message) as caught:
         read_chat(path)
     assert "line 2" in str(caught.value)
+
+
+def test_text_of_any_make_is_read(tmp_path) -> None:
+    said = {"role": "assistant", "content": "one\u2028two\u0085three"}
+    row = json.dumps({"messages": [USER, said], "audios": ["a.wav"]}, ensure_ascii=False).encode()
+    (tmp_path / "rows.jsonl").write_bytes(gzip.compress(b"\xef\xbb\xbf" + row + b"\r\n\r\n" + row))
+    assert [one.messages[1]["content"] for one in read_chat(tmp_path / "rows.jsonl")] == [said["content"]] * 2
 
 
 def test_refuses_what_is_not_json(tmp_path) -> None:

@@ -34,7 +34,7 @@ def real(smoke_run):
 
 
 def test_there_is_a_manifest_of_every_split(smoke_run):
-    assert {path.stem for path in (smoke_run / "manifests").iterdir()} == {"train", "dev", "test", "controls"}
+    assert {path.stem for path in (smoke_run / "manifests").glob("*.jsonl")} == {"train", "dev", "test", "controls"}
 
 
 def test_the_result_beats_chance_on_seen_families(report):
