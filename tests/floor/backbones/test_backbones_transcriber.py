@@ -80,9 +80,15 @@ def test_a_window_with_too_many_words_says_so(tiny):
 
 @pytest.mark.parametrize(
     ("text", "silence", "sure", "kept"),
-    [(" you*", 1, True, ""), (" you*", 0, True, "you"), (" ...*", 0, True, ""), ("*", 0, True, ""),
-     (" a long answer*", 1, True, "a long answer"), (" a long answer*", 1, False, "")],
-)  # fmt: skip
+    [
+        (" you*", 1, True, ""),
+        (" you*", 0, True, "you"),
+        (" ...*", 0, True, ""),
+        ("*", 0, True, ""),
+        (" a long answer*", 1, True, "a long answer"),
+        (" a long answer*", 1, False, ""),
+    ],
+)
 def test_nothing_is_heard_where_nobody_speaks(tiny, text, silence, sure, kept):
     found = scripted(tiny, text, silence, sure).transcribe([noise(32_000)], [16_000])[0]
     assert found.text == kept
@@ -160,8 +166,11 @@ def test_languages(folders):
     german = Transcriber(str(folders / "many"), context_s=5, language="de")
     prompt = german.words.prompts(["de"])[0].tolist()
     assert german.words.tokenizer.convert_ids_to_tokens(prompt) == [
-        "<|startoftranscript|>", "<|de|>", "<|transcribe|>", "<|notimestamps|>"
-    ]  # fmt: skip
+        "<|startoftranscript|>",
+        "<|de|>",
+        "<|transcribe|>",
+        "<|notimestamps|>",
+    ]
     assert scripted(german, " so*").transcribe([noise(16_000)], [16_000])[0].language == "de"
     with pytest.raises(ConfigError, match="no language 'fr'; it has de, en, zh"):
         Transcriber(str(folders / "many"), language="fr")
@@ -193,9 +202,18 @@ def test_wrong_use_is_refused(folders, tiny, tmp_path):
 
 @pytest.mark.parametrize(
     ("tokens", "kept"),
-    [([1] * 15, 0), ([1] * 16, 1), ([9, 1, 2] + [1, 2] * 7, 3), ([1, 2, 3, 4] * 4, 4), ([1, 2, 3, 4] * 3, 0),
-     (list(range(24)) * 4, 24), (list(range(50)), 0), ([], 0), ([5, 5, 5, 5], 0)],
-)  # fmt: skip
+    [
+        ([1] * 15, 0),
+        ([1] * 16, 1),
+        ([9, 1, 2] + [1, 2] * 7, 3),
+        ([1, 2, 3, 4] * 4, 4),
+        ([1, 2, 3, 4] * 3, 0),
+        (list(range(24)) * 4, 24),
+        (list(range(50)), 0),
+        ([], 0),
+        ([5, 5, 5, 5], 0),
+    ],
+)
 def test_loops(tokens, kept):
     assert loop(tokens) == kept
 
