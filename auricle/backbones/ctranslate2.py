@@ -8,7 +8,7 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ from auricle.core.errors import CheckpointError
 
 VERSION = 6
 # The codes of CTranslate2's types; the others (int32, bfloat16 and packed ones) are refused by name.
-TYPES: dict[int, np.dtype] = {
+TYPES: dict[int, np.dtype[Any]] = {
     0: np.dtype("<f4"),
     1: np.dtype("<i1"),
     2: np.dtype("<i2"),
@@ -82,7 +82,7 @@ class _Reader:
         if version != VERSION:
             raise self.refusal(f"its version is {version}, and only version {VERSION} of the format is read")
         spec, revision = self.text("the name of the model"), self.number("I", "the revision")
-        raw: dict[str, npt.NDArray] = {}
+        raw: dict[str, npt.NDArray[Any]] = {}
         for _ in range(self.count("variables")):
             name = self.text("the name of a variable")
             if name in raw:
@@ -99,7 +99,7 @@ class _Reader:
         flags = {name: float(value) for name, value in raw.items() if value.ndim == 0 and not name.endswith(SCALE)}
         return Stored(self.path, spec, revision, flags, self.weights(raw), aliases)
 
-    def array(self, name: str) -> npt.NDArray:
+    def array(self, name: str) -> npt.NDArray[Any]:
         rank = self.number("B", f"the rank of {name}")
         if rank > MOST_DIMS:
             raise self.refusal(f"{name} has {rank} dimensions; at most {MOST_DIMS} are allowed")
@@ -112,7 +112,7 @@ class _Reader:
             raise self.refusal(f"{name} says {size} bytes for the shape {shape} of {TYPES[code].name}")
         return np.frombuffer(self.bytes(size, name), TYPES[code]).reshape(shape)
 
-    def weights(self, raw: Mapping[str, npt.NDArray]) -> dict[str, Array]:
+    def weights(self, raw: Mapping[str, npt.NDArray[Any]]) -> dict[str, Array]:
         """Give all that is no scalar in float32, integers by their scale."""
         found: dict[str, Array] = {}
         scales = {name + SCALE for name, value in raw.items() if value.ndim and value.dtype.kind == "i"}
@@ -129,7 +129,7 @@ class _Reader:
             found[name] = made
         return found
 
-    def scale(self, name: str, value: npt.NDArray, raw: Mapping[str, npt.NDArray]) -> Array:
+    def scale(self, name: str, value: npt.NDArray[Any], raw: Mapping[str, npt.NDArray[Any]]) -> Array:
         """Give what integers are divided by: one number, or one for each row."""
         given = raw.get(name + SCALE)
         if given is None:

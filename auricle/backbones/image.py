@@ -49,7 +49,8 @@ class _Conv(nn.Conv2d):
         self.around = (total // 2, total - total // 2) * 2
 
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(F.pad(x, self.around))
+        out: Tensor = super().forward(F.pad(x, self.around))
+        return out
 
 
 class _Block(nn.Module):
@@ -69,7 +70,8 @@ class _Block(nn.Module):
         y = F.relu6(self.bn0(self.expand_conv(x))) if self.widens else x
         y = F.relu6(self.bn1(self.depthwise_conv(y)))
         y = self.bn2(self.project_conv(y))
-        return x + y if self.adds else y
+        out: Tensor = x + y if self.adds else y
+        return out
 
 
 class EfficientNetLite0(nn.Module):

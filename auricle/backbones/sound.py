@@ -177,7 +177,7 @@ class SoundEncoder:
             wave: (T,).
         """
         peak = float(np.abs(wave).max()) or 1.0
-        power = self._spectrum(torch.from_numpy(wave / np.float32(peak))[None])[0]
+        power: Tensor = self._spectrum(torch.from_numpy(wave / np.float32(peak))[None])[0]
         return (power @ self._bank * 10_000 + 1).log10() / GREATEST
 
 

@@ -173,11 +173,18 @@ class Transcriber:
         for some in _batches(self._windows(waves, rates_hz, due), self.batch):
             for window, one, words in self._decoded(some):
                 said[window.clip].append((window, one, words))
-        for number in due:
-            found[number] = self._joined(said[number])
-            if self.cache is not None:
-                self.cache.put(keys[number], asdict(found[number]))
+            # the last clip may go on in the next batch; those before it are kept now, if the caller is killed then
+            for number in [number for number in said if number < some[-1].clip]:
+                found[number] = self._finished(said.pop(number), keys[number])
+        found |= {number: self._finished(parts, keys[number]) for number, parts in said.items()}
         return [found[number] for number in range(len(waves))]
+
+    def _finished(self, parts: Sequence[tuple[_Window, _Said, list[Word]]], key: str) -> Transcript:
+        """Join the windows of a clip and keep the result."""
+        made = self._joined(parts)
+        if self.cache is not None:
+            self.cache.put(key, asdict(made))
+        return made
 
     def _windows(self, waves: Sequence[Float], rates_hz: Sequence[int], due: Sequence[int]) -> Iterable[_Window]:
         for number in due:

@@ -185,7 +185,7 @@ class WhisperEncoder(nn.Module):
         for layer in self.model.layers:
             states.append(layer(states[-1], bias))
         states[-1] = self.model.layer_norm(states[-1])
-        kept = states if self.mix is not None or self.layer is None else states[: int(self.layer) + 1]  # type: ignore[arg-type]
+        kept = states if self.mix is not None or self.layer is None else states[: int(self.layer) + 1]
         return [state.float() for state in kept], counts.tolist()
 
     def _sizes(self, wave: Tensor, lengths: Tensor | None) -> list[int]:

@@ -47,7 +47,8 @@ def starts(attention: npt.NDArray[np.floating]) -> npt.NDArray[np.int64]:
     end = size - 1
     for row in range(rows - 1, 0, -1):
         end = found[row] = chosen[row, end]
-    return found // times
+    first: npt.NDArray[np.int64] = found // times
+    return first
 
 
 def grouped(tokens: Sequence[int], decode: Callable[[Sequence[int]], str], spaced: bool) -> list[tuple[str, int, int]]:

@@ -158,6 +158,13 @@ def test_transcripts_are_kept_by_content(folders, tmp_path):
     assert Transcriber(str(folders / "many"), context_s=5, cache=tmp_path).cache.file != again.cache.file
 
 
+def test_what_is_done_is_kept_when_the_rest_fails(folders, tmp_path):
+    make = Transcriber(str(folders / "en"), context_s=5, batch=1, cache=tmp_path)
+    with pytest.raises(AudioError, match="waveform 3 of 3"):
+        scripted(make, " so*").transcribe([noise(16_000), noise(16_000, 1), noise(10)], [16_000] * 3)
+    assert len(Transcriber(str(folders / "en"), context_s=5, cache=tmp_path).cache) == 1
+
+
 def test_languages(folders):
     made = Transcriber(str(folders / "many"), context_s=5)
     assert set(made.words.languages) == {"en", "de", "zh"}
