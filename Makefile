@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 TORCH_INDEX ?=
 WORKERS ?= 2
 
-.PHONY: setup demo pretrained test test-slow lint docs bench claims clean
+.PHONY: setup demo pretrained test test-base test-slow lint docs bench claims clean
 
 setup: $(VENV)/.ready
 
@@ -34,6 +34,10 @@ pretrained: demo
 # One thread a process: two test processes on two cores would otherwise fight for them.
 test: setup
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
+
+# What a user gets who installs the wheel and nothing else; needs a package index, as setup does.
+test-base:
+	PYTHON='$(PYTHON)' TORCH_INDEX='$(TORCH_INDEX)' .ci/test-base
 
 test-slow: setup
 	$(BIN)/python -m pytest -m 'slow or browser' $(ARGS)

@@ -20,8 +20,8 @@ from collections.abc import Iterator
 import torch
 from contract import Case, run
 
-from auricle.alm.adapter import Adapter
 from auricle.alm.grpo import GrpoBatch, GrpoSettings, advantages, grpo_loss
+from auricle.alm.interface import AudioLanguageModel
 from auricle.alm.lora import add_lora
 from auricle.alm.model import build_audio_lm
 from auricle.alm.sampling import rollout
@@ -41,22 +41,22 @@ class Job:
         encoder = {"n_mels": 64, "dim": 128, "layers": 2}
         place = tokenizer.convert_tokens_to_ids("<audio>")
         model = build_audio_lm(encoder, tiny_decoder_config(tokenizer), place, seed=0).eval()
-        self.adapter = Adapter(add_lora(model, rank=8, alpha=16), tokenizer)
-        self.adapter.eos_ids = (len(tokenizer) + 1,)  # nobody stops early
-        self.model = self.adapter.base
+        self.lm = AudioLanguageModel(add_lora(model, rank=8, alpha=16), tokenizer)
+        self.lm.eos_ids = (len(tokenizer) + 1,)  # nobody stops early
+        self.model = self.lm.base
         self.mel = torch.randn(PROMPTS, FRAMES, 64, generator=torch.Generator().manual_seed(0))
         with torch.no_grad():
             encoded = self.model.encode(self.mel)
         self.frames, self.lengths = encoded.frames, encoded.lengths
         self.audio = list(encoded.frames)
-        ids = self.adapter.ids(f"<audio>{TEXT}")
-        self.prompts = [self.adapter.expand(ids, [int(size)]) for size in encoded.lengths]
+        ids = self.lm.ids(f"<audio>{TEXT}")
+        self.prompts = [self.lm.expand(ids, [int(size)]) for size in encoded.lengths]
         self.settings = GrpoSettings(temperature=1.0)
 
     def ours(self) -> torch.Tensor:
         """Answer as Auricle does."""
         settings = {"samples": SAMPLES, "max_new": TOKENS, "temperature": 1.0, "top_p": 1.0, "top_k": 0}
-        return rollout(self.adapter, self.prompts, self.audio, **settings).ids
+        return rollout(self.lm, self.prompts, self.audio, **settings).ids
 
     @torch.no_grad()
     def generate(self, rows: slice, samples: int, **audio: torch.Tensor) -> torch.Tensor:
@@ -66,7 +66,7 @@ class Job:
             made = self.model.generate(
                 input_ids=ids, attention_mask=torch.ones_like(ids), do_sample=True, top_k=0, top_p=1.0,
                 num_return_sequences=samples, max_new_tokens=TOKENS, eos_token_id=None,
-                pad_token_id=self.adapter.pad_id, **audio,
+                pad_token_id=self.lm.pad_id, **audio,
             )  # fmt: skip
         return made[:, ids.shape[1] :]
 
@@ -90,10 +90,10 @@ class Job:
             if encoded
             else {"features": self.mel.repeat_interleave(times, 0)}
         )
-        self.adapter.model.zero_grad(set_to_none=True)
+        self.lm.model.zero_grad(set_to_none=True)
         batch = GrpoBatch(prompts, ids, torch.ones_like(ids, dtype=torch.bool), gain, **heard)
-        grpo_loss(self.adapter, batch, self.settings).loss.backward()
-        return {n: p.grad for n, p in self.adapter.model.named_parameters() if p.grad is not None}
+        grpo_loss(self.lm, batch, self.settings).loss.backward()
+        return {n: p.grad for n, p in self.lm.model.named_parameters() if p.grad is not None}
 
     def whole(self) -> dict[str, torch.Tensor]:
         """Sample and learn."""

@@ -20,9 +20,8 @@ from contract import Case, run
 from transformers import DacConfig, DacModel
 
 from auricle.systems.unisrcodec.config import CodecConfig, laptop, paper
-from auricle.systems.unisrcodec.infer import Coder, vocoder_for
+from auricle.systems.unisrcodec.infer import Coder, coder_of
 from auricle.systems.unisrcodec.model import Codec
-from auricle.systems.unisrcodec.train import fingerprint
 
 RATE_HZ = 44_100
 LONG_S, SHORT_S = 30, 2
@@ -31,8 +30,7 @@ LONG_S, SHORT_S = 30, 2
 def coder(cfg: CodecConfig) -> Coder:
     """Build a codec with random weights."""
     torch.manual_seed(0)
-    codec = Codec(cfg.model).eval()
-    return Coder(codec, cfg, "laptop", vocoder_for(cfg, codec), fingerprint(codec))
+    return coder_of(Codec(cfg.model).eval(), cfg, "laptop")
 
 
 def noise(seconds: int) -> np.ndarray:
@@ -79,20 +77,32 @@ def cases(quick: bool) -> Iterator[Case]:
     heard = dac_job(peer, short, False)
     yield Case("encode-laptop", lambda: small.encode_blocks([long]), heard, name, "ms", items=items)
     yield Case(
-        "encode-decode-laptop-griffin-lim-32", lambda: small.decode(small.encode_blocks([long])),
-        dac_job(peer, short, True), name, "ms", items=items,
-    )  # fmt: skip
+        "encode-decode-laptop-griffin-lim-32",
+        lambda: small.decode(small.encode_blocks([long])),
+        dac_job(peer, short, True),
+        name,
+        "ms",
+        items=items,
+    )
     large = coder(paper())
     yield Case(
-        "encode-paper-size", lambda: large.encode_blocks([short]), heard, name, "ms",
+        "encode-paper-size",
+        lambda: large.encode_blocks([short]),
+        heard,
+        name,
+        "ms",
         items=(SHORT_S, SHORT_S),
-    )  # fmt: skip
+    )
     minutes = 10 if quick else 60
     jobs = {"ours": minutes, "peer": 1}
     yield Case(
-        f"memory-encode-{minutes}-min", lambda: jobs["ours"], lambda: jobs["peer"], "the same, 1 min", "MB",
+        f"memory-encode-{minutes}-min",
+        lambda: jobs["ours"],
+        lambda: jobs["peer"],
+        "the same, 1 min",
+        "MB",
         measure=lambda job: float(peak_of(int(str(job())))),
-    )  # fmt: skip
+    )
 
 
 if __name__ == "__main__":

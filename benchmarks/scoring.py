@@ -24,21 +24,22 @@ import torch
 import transformers
 from contract import Case, Skipped, run
 
-from auricle.audio.ahead import score_files
 from auricle.audio.files import read_mono
 from auricle.backbones.architecture import XLS_R_300M
 from auricle.backbones.speaker.ge2e import GE2E, prepared
-from auricle.core.run import open_run
+from auricle.core.request import Request
+from auricle.core.run import FINAL, open_run
 from auricle.data import embedded
 from auricle.data.clips import as_int16, windows
 from auricle.metrics.calibration import calibrate
+from auricle.systems.batching import score_files
 from auricle.systems.mambo.config import laptop
 from auricle.systems.mambo.domain import describe, fit_domain
 from auricle.systems.mambo.infer import Detector, infer, load
 from auricle.systems.mambo.train import new_network
 from auricle.systems.voice_auth.config import VoiceAuthConfig, paper
 from auricle.systems.voice_auth.config import laptop as login_laptop
-from auricle.systems.voice_auth.detectors import Own
+from auricle.systems.voice_auth.detectors import TrainedDetector
 from auricle.systems.voice_auth.network import Network as VoiceAuthNetwork
 from auricle.systems.voice_auth.network import pieces
 from auricle.train.checkpoint import save_model
@@ -57,7 +58,7 @@ def detector(folder: Path) -> Detector:
     labels = np.arange(60) % 2 == 0
     calibration = calibrate(draws.normal(0, 1, 60) + labels, labels)
     meta = {"calibration": calibration.to_dict(), "domain": fit_domain(speech[::2], speech[1::2], sound).to_dict()}
-    save_model(run.checkpoints / "final", new_network(cfg), meta)
+    save_model(run.checkpoints / FINAL, new_network(cfg), meta)
     return load(folder)
 
 
@@ -84,6 +85,11 @@ def joined(folder: Path, files: Sequence[Path], seconds: float) -> list[Path]:
     return made
 
 
+def asked(files: Sequence[Path]) -> list[Request]:
+    """Make a request of each file."""
+    return [Request(audio=file) for file in files]
+
+
 @torch.inference_mode()
 def plain_loop(model: Detector, files: Sequence[Path]) -> list[float]:
     """Score file after file."""
@@ -91,19 +97,19 @@ def plain_loop(model: Detector, files: Sequence[Path]) -> list[float]:
     for file in files:
         wave, rate_hz = soundfile.read(file, dtype="float32")
         wave = soxr.resample(wave, rate_hz, model.cfg.data.rate_hz)
-        logits = model.network(torch.from_numpy(windows(wave, model.length))).logits
+        logits = model.network(torch.from_numpy(windows(wave, model.cfg.data.window))).logits
         scores.append(float((logits[:, 1] - logits[:, 0]).mean()))
     return scores
 
 
-def login_detector(cfg: VoiceAuthConfig) -> Own:
+def login_detector(cfg: VoiceAuthConfig) -> TrainedDetector:
     """Build a detector of `voice_auth` with random weights."""
     torch.manual_seed(0)
-    return Own(VoiceAuthNetwork(cfg).eval(), cfg.data.rate_hz, cfg.eval.batch)
+    return TrainedDetector(VoiceAuthNetwork(cfg).eval(), cfg.data.rate_hz, cfg.eval.batch)
 
 
 @torch.inference_mode()
-def login_loop(model: Own, files: Sequence[Path]) -> list[float]:
+def login_loop(model: TrainedDetector, files: Sequence[Path]) -> list[float]:
     """Score file after file."""
     scores = []
     for file in files:
@@ -128,10 +134,8 @@ def voice_loop(model: GE2E, files: Sequence[Path]) -> list[np.ndarray]:
 
 def folder(score: Callable[[list[np.ndarray], list[int]], Sequence[Any]], files: Sequence[Path]) -> list[Any]:
     """Score files as Auricle does."""
-    return [
-        value
-        for _, value in score_files(lambda clips: score([c.wave for c in clips], [c.rate_hz for c in clips]), files)
-    ]
+    stream = score_files(lambda clips: score([c.wave for c in clips], [c.rate_hz for c in clips]), asked(files))
+    return [value for _, value in stream]
 
 
 def agreeing(name: str, ours: Callable[[], list[Any]], peer: Callable[[], list[Any]], peer_name: str) -> Case:
@@ -145,11 +149,11 @@ def agreeing(name: str, ours: Callable[[], list[Any]], peer: Callable[[], list[A
 
 def login_cases(files: Sequence[Path], quick: bool) -> Iterator[Case | Skipped]:
     loop = "plain loop, a forward a file"
-    own, voices = login_detector(login_laptop()), GE2E()
+    spoofs, voices = login_detector(login_laptop()), GE2E()
     yield agreeing(
         f"voice_auth: AASIST over LFCC, {len(files)} clips",
-        lambda: folder(own.scores, files),
-        lambda: login_loop(own, files),
+        lambda: folder(spoofs.scores, files),
+        lambda: login_loop(spoofs, files),
         loop,
     )
     yield agreeing(
@@ -179,7 +183,7 @@ def cases(quick: bool) -> Iterator[Case | Skipped]:
             seconds = sum(soundfile.info(file).duration for file in chosen)
             yield Case(
                 f"mambo: {len(chosen)} {name} ({seconds:.0f} s)",
-                lambda chosen=chosen: list(infer(model, chosen)),  # type: ignore[misc]
+                lambda chosen=chosen: list(infer(model, asked(chosen))),  # type: ignore[misc]
                 lambda chosen=chosen: plain_loop(model, chosen),  # type: ignore[misc]
                 "plain loop, a forward a file",
             )

@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
+import socket
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +19,7 @@ import soundfile
 from G722 import G722
 
 RATE_HZ = 16_000
+_CAF_LENGTH = 4084  # where libsndfile writes the length of the samples
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,20 @@ def _patched(data: bytes, position: int, pattern: str, value: int) -> bytes:
     return bytes(out)
 
 
+def with_list(wav: bytes, size: int) -> bytes:
+    """Put a list before the samples of a WAV, whose second chunk claims `size` bytes."""
+    body = b"INFO" + b"ISFT" + struct.pack("<I", 8) + b"recorder" + b"IXYZ" + struct.pack("<I", size) + bytes(8)
+    return wav[:36] + b"LIST" + struct.pack("<I", len(body)) + body + wav[36:]
+
+
+def svx(size: int) -> bytes:
+    """An 8SVX file with a note that claims `size` bytes."""
+    head = b"VHDR" + struct.pack(">IIIIHBBI", 20, 16_000, 0, 0, RATE_HZ, 1, 0, 65_536)
+    samples = (100 * speechlike()).astype(np.int8).tobytes()
+    body = b"8SVX" + head + b"ANNO" + struct.pack(">I", size) + bytes(8) + b"BODY" + struct.pack(">I", 16_000) + samples
+    return b"FORM" + struct.pack(">I", len(body)) + body
+
+
 def _flac_claiming(data: bytes, samples: int) -> bytes:
     # STREAMINFO begins at byte 8; its 36-bit sample count ends at byte 26
     field = int.from_bytes(data[18:26], "big")
@@ -85,6 +102,7 @@ def _not_audio(rng: np.random.Generator) -> dict[str, tuple[bytes, str, bool | N
         "png.mp3": (png, "not audio", None),
         "png.g722": (png, "another format", None),
         "id3_then_junk.mp3": (b"ID3\x03\x00\x00\x00\x00\x00\x10" + bytes(16) + b"\x01" * 3000, "not audio", None),
+        "playlist.m4a": (b"#EXTM3U\n#EXTINF:9,\nhttps://example.com/a.ts\n", "not audio", None),
         "document.docx": (b"PK\x03\x04" + rng.bytes(3000), "not audio", None),
         "headerless.raw": (rng.bytes(4000), "not audio", None),
         "header_only.wav": (coded(np.zeros(0, np.float32)), "no samples", None),
@@ -101,8 +119,8 @@ def _bad_headers(wave: np.ndarray) -> dict[str, tuple[bytes, str, bool | None]]:
         "hundred_channels.wav": (coded(np.tile(wave[:, None], 100)), "100 channels", None),
         "billion_hertz.wav": (_patched(wav, 24, "<I", 10**9), "1000000000 Hz", None),
         "two_kilohertz.wav": (coded(wave, 2_000), "2000 Hz", None),
-        "data_length_zero.wav": (_patched(wav, 40, "<I", 0), "no samples", None),
-        "huge_frames.flac": (_flac_claiming(coded(wave, container="FLAC"), 2**36 - 1), "claims", None),
+        "list_steps_back.wav": (with_list(wav, 0xFFFFFFF8), "header is damaged", None),
+        "chunk_steps_back.8svx": (svx(0xFFFFFFF8), "header is damaged", None),
     }
 
 
@@ -152,7 +170,17 @@ def _odd_but_audio(wave: np.ndarray) -> dict[str, tuple[bytes, str]]:
         "truncated.wav": (wav[: len(wav) * 6 // 10], "truncated"),
         "data_length_lies_long.wav": (_patched(wav, 40, "<I", 0xFFFFFFF0), "truncated"),
         "data_length_unknown.wav": (_patched(wav, 40, "<I", 0xFFFFFFFF), ""),
-        "data_length_lies_short.wav": (_patched(wav, 40, "<I", 8000), ""),
+        "data_length_lies_short.wav": (_patched(wav, 40, "<I", 8000), "length-disagrees"),
+        "data_length_zero.wav": (_patched(wav, 40, "<I", 0), "length-disagrees"),
+        "joined.wav": (wav + wav, "several-streams"),
+        "huge_frames.flac": (_flac_claiming(flac, 2**36 - 1), "truncated"),
+        "length_open.flac": (_flac_claiming(flac, 0), ""),
+        "length_short.flac": (_flac_claiming(flac, 4000), "length-disagrees"),
+        "length_open.caf": (_patched(coded(wave, container="CAF"), _CAF_LENGTH, ">q", -1), ""),
+        "truncated.w64": (coded(wave, container="W64")[:20_000], "truncated"),
+        "truncated.rf64": (coded(wave, container="RF64")[:20_000], "truncated"),
+        "joined.mp3": (coded(wave, container="MP3") + mp3, "several-streams"),
+        "chained.ogg": (coded(wave, container="OGG") + ogg, "several-streams"),
         "truncated.flac": (flac[: len(flac) * 6 // 10], "truncated"),
         "truncated.ogg": (ogg[: len(ogg) * 6 // 10], "truncated"),
         "truncated.mp3": (mp3[: len(mp3) * 6 // 10], "truncated"),
@@ -169,6 +197,12 @@ def _odd_but_audio(wave: np.ndarray) -> dict[str, tuple[bytes, str]]:
         "-rf.wav": (wav, ""),
         "UPPER.WAV": (wav, ""),
     }
+
+
+def _listen(path: Path) -> None:
+    # the name of a socket has few bytes, so it is made beside its folder
+    with socket.socket(socket.AF_UNIX) as made, contextlib.chdir(path.parent):
+        made.bind(path.name)
 
 
 def _not_files(folder: Path, wav: bytes) -> list[HostileCase]:
@@ -189,6 +223,7 @@ def _not_files(folder: Path, wav: bytes) -> list[HostileCase]:
             made("loop.wav", lambda path: path.symlink_to(path), False, "symbolic links"),
             made("dangling.wav", lambda path: path.symlink_to(folder / "nowhere"), False, "No such file"),
             made("link.wav", lambda path: path.symlink_to(folder / "link_target.bin"), True, ""),
+            made("socket.wav", _listen, False, "cannot be opened"),
             HostileCase(Path("/dev/zero"), False, "not a regular file"),
         ]
     return cases

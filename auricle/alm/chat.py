@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from auricle.alm.adapter import Adapter
+from auricle.alm.interface import AudioLanguageModel
 from auricle.alm.tokens import CHAT_TEMPLATE, START
 from auricle.core.errors import ConfigError, DataError
 from auricle.core.files import write_jsonl
+from auricle.core.lines import parse_json, text_lines
 
 AUDIO_MARK = "<audio>"  # stands for one clip in a row's text, whatever the model's own placeholder is
 ROLES = ("system", "user", "assistant")
@@ -75,26 +75,21 @@ def chat_row(value: Mapping[str, Any]) -> ChatRow:
 
 
 def read_chat(path: str | Path) -> list[ChatRow]:
-    """Read a JSONL file of conversations; see `chat_row`.
+    """Read a JSONL file of conversations, plain or gzip; see `chat_row`.
 
     Raises:
         DataError: no such file, no rows, or what is wrong in which line.
     """
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
     rows = []
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
+    for number, line in text_lines(path):
+        where = f"{path}, line {number}"
+        value = parse_json(line, where)
         try:
-            value = json.loads(line)
             if not isinstance(value, dict):
                 raise DataError("not a JSON object")
             rows.append(chat_row(value))
-        except (json.JSONDecodeError, DataError) as error:
-            raise DataError(f"{path}, line {number}: {error}") from error
+        except DataError as error:
+            raise DataError(f"{where}: {error}") from error
     if not rows:
         raise DataError(f"{path} has no rows")
     return rows
@@ -105,26 +100,26 @@ def write_chat(path: str | Path, rows: Iterable[ChatRow]) -> None:
     write_jsonl(Path(path), [{"messages": row.messages, "audios": row.audios, **row.extra} for row in rows])
 
 
-def prompt_ids(adapter: Adapter, row: ChatRow, counts: Sequence[int]) -> list[int]:
+def prompt_ids(lm: AudioLanguageModel, row: ChatRow, counts: Sequence[int]) -> list[int]:
     """Give the tokens up to where the assistant's last answer begins.
 
     Args:
-        adapter: the model.
+        lm: the model.
         row: the conversation.
-        counts: embeddings of each clip; see `Adapter.audio_frames`.
+        counts: embeddings of each clip; see `AudioLanguageModel.audio_frames`.
 
     Raises:
         DataError: more or fewer clips than marks.
         ConfigError: no chat template.
     """
-    return adapter.expand(adapter.ids(_text(adapter, row.prompt, open_turn=True)), counts)
+    return lm.expand(lm.ids(_text(lm, row.prompt, open_turn=True)), counts)
 
 
-def training_ids(adapter: Adapter, row: ChatRow, counts: Sequence[int]) -> tuple[list[int], list[bool]]:
+def training_ids(lm: AudioLanguageModel, row: ChatRow, counts: Sequence[int]) -> tuple[list[int], list[bool]]:
     """Give the tokens of a conversation, and which of them are learned: what the assistant says, and that it ends.
 
     Args:
-        adapter: the model.
+        lm: the model.
         row: the conversation; it ends with the assistant.
         counts: embeddings of each clip.
 
@@ -140,38 +135,38 @@ def training_ids(adapter: Adapter, row: ChatRow, counts: Sequence[int]) -> tuple
     for place, message in enumerate(row.messages):
         if message["role"] != "assistant":
             continue
-        before = _text(adapter, row.messages[:place], open_turn=True)
-        after = _text(adapter, row.messages[: place + 1], open_turn=False)
+        before = _text(lm, row.messages[:place], open_turn=True)
+        after = _text(lm, row.messages[: place + 1], open_turn=False)
         if not (before.startswith(done) and after.startswith(before)):
             raise ConfigError("the chat template rewrites earlier turns, so it does not tell what is learned")
         # tokenised apart, as the answer is when it is sampled
-        asked, said = adapter.ids(before[len(done) :]), adapter.ids(after[len(before) :])
-        end = next((at for at, one in enumerate(said) if one in adapter.eos_ids), None)
+        asked, said = lm.ids(before[len(done) :]), lm.ids(after[len(before) :])
+        end = next((at for at, one in enumerate(said) if one in lm.eos_ids), None)
         if end is None:
             raise ConfigError("the chat template ends the assistant's turn without an end token of the model")
         ids += asked + said
         learned += [False] * len(asked) + [at <= end for at in range(len(said))]
         done = after
-    expanded = adapter.expand(ids, counts)
+    expanded = lm.expand(ids, counts)
     left = iter(counts)
-    wide = [new for one, own in zip(ids, learned, strict=True) for new in _repeat(adapter, one, own, left)]
+    wide = [new for one, own in zip(ids, learned, strict=True) for new in _repeat(lm, one, own, left)]
     size = len(wide) - wide[::-1].index(True)  # what follows the last end token is of no use
     return expanded[:size], wide[:size]
 
 
-def _repeat(adapter: Adapter, token: int, learned: bool, left: Any) -> list[bool]:
-    return [False] * next(left) if token == adapter.audio_token_id else [learned]
+def _repeat(lm: AudioLanguageModel, token: int, learned: bool, left: Any) -> list[bool]:
+    return [False] * next(left) if token == lm.audio_token_id else [learned]
 
 
-def _text(adapter: Adapter, messages: Sequence[Mapping[str, str]], open_turn: bool) -> str:
+def _text(lm: AudioLanguageModel, messages: Sequence[Mapping[str, str]], open_turn: bool) -> str:
     """Write messages with the tokenizer's chat template; `open_turn` begins the assistant's next one."""
-    tokenizer = adapter.tokenizer
+    tokenizer = lm.tokenizer
     template = tokenizer.chat_template
     if template is None:
         if START not in tokenizer.get_vocab():
             raise ConfigError("the tokenizer has no chat template and no ChatML tokens; set tokenizer.chat_template")
         template = CHAT_TEMPLATE
-    own = [{**one, "content": one["content"].replace(AUDIO_MARK, adapter.clip_text)} for one in messages]
+    own = [{**one, "content": one["content"].replace(AUDIO_MARK, lm.clip_text)} for one in messages]
     return str(
         tokenizer.apply_chat_template(
             own, chat_template=template, tokenize=False, add_generation_prompt=open_turn

@@ -84,8 +84,8 @@ class MelEncoder(nn.Module):
         merge: so many frames next to each other become one at the end: the language model has less to run through.
         summary: put one more frame in front, made of the mean and the maximum over the clip, which is what the heads
             over the clip read: what they have learnt to find, the language model need not search for again.
-        seekers: so many learnt weightings of the frames, each of which gives the mean position that it looks at to what
-            is pooled over the clip: something short is found alike wherever it lies, and the place is read off.
+        position_heads: attention heads over the frames; the mean position that each attends to is part of what is
+            pooled over the clip: something short is found alike wherever it lies, and the place is read off.
         clip_heads: name and number of classes of each auxiliary head over the clip.
         frame_heads: the same of each head over frames.
 
@@ -105,7 +105,7 @@ class MelEncoder(nn.Module):
         dropout: float = 0.0,
         merge: int = 1,
         summary: bool = False,
-        seekers: int = 0,
+        position_heads: int = 0,
         clip_heads: Mapping[str, int] | None = None,
         frame_heads: Mapping[str, int] | None = None,
     ) -> None:
@@ -134,8 +134,8 @@ class MelEncoder(nn.Module):
         self.norm = nn.LayerNorm(dim)
         self.merge = merge
         self.merged = nn.Linear(merge * dim, dim) if merge > 1 else None
-        self.seekers = nn.Linear(dim, seekers) if seekers else None
-        pooled = (2 + seekers) * dim
+        self.seekers = nn.Linear(dim, position_heads) if position_heads else None  # so named in saved weights
+        pooled = (2 + position_heads) * dim
         self.summary = nn.Linear(pooled, dim) if summary else None
         self.clip_heads = nn.ModuleDict({name: nn.Linear(pooled, size) for name, size in clip_heads.items()})
         self.frame_heads = nn.ModuleDict({name: nn.Linear(dim, size) for name, size in frame_heads.items()})
@@ -185,7 +185,7 @@ class MelEncoder(nn.Module):
         return Encoded(x, lengths, heads)
 
     def _pooled(self, x: Tensor, mask: Tensor, lengths: Tensor) -> Tensor:
-        """Give mean and maximum over the valid frames, and the positions that seekers look at, (B, (2 + S) D)."""
+        """Give mean and maximum over the valid frames and each head's position, (B, (2 + S) D)."""
         greatest = x.masked_fill(~mask[..., None], float("-inf")).amax(1)
         found = [x.sum(1) / lengths[:, None], greatest]
         if self.seekers is not None:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from auricle.alm.adapter import Adapter
+from auricle.alm.interface import AudioLanguageModel
 from auricle.alm.lora import reference
 from auricle.alm.sampling import Rollouts, evaluating
 from auricle.core.errors import ConfigError, DataError
@@ -209,14 +209,14 @@ def policy_loss(
     return GrpoLoss(loss, weight, {name: value.detach() for name, value in logs.items()})
 
 
-def grpo_loss(adapter: Adapter, batch: GrpoBatch, settings: GrpoSettings) -> GrpoLoss:
+def grpo_loss(lm: AudioLanguageModel, batch: GrpoBatch, settings: GrpoSettings) -> GrpoLoss:
     """Give the loss of a batch; each prompt is encoded and run once for its group, and once more for the reference.
 
     Dropout is off, and so is everything else that differs between training and evaluation: the policy that is trained
     is the one that sampled, and the first ratio is 1.
 
     Args:
-        adapter: the policy; with LoRA when `batch.ref` is None and beta is not 0.
+        lm: the policy; with LoRA when `batch.ref` is None and beta is not 0.
         batch: answers with their advantages.
         settings: of the loss.
 
@@ -224,22 +224,22 @@ def grpo_loss(adapter: Adapter, batch: GrpoBatch, settings: GrpoSettings) -> Grp
         ConfigError: no reference, where one is needed.
         DataError: what does not fit together.
     """
-    with evaluating(adapter.model):
+    with evaluating(lm.model):
         ref = batch.ref
         if ref is None and settings.beta:
-            with reference(adapter.model):
-                ref = _logprobs(adapter, batch, settings.temperature)[0]
-        own, entropy = _logprobs(adapter, batch, settings.temperature)
+            with reference(lm.model):
+                ref = _logprobs(lm, batch, settings.temperature)[0]
+        own, entropy = _logprobs(lm, batch, settings.temperature)
     made = policy_loss(own, batch.mask, batch.advantages, settings, batch.old, ref)
     made.logs["entropy"] = entropy.sum() / batch.mask.sum()
     return made
 
 
-def _logprobs(adapter: Adapter, batch: GrpoBatch, temperature: float) -> tuple[Tensor, Tensor]:
+def _logprobs(lm: AudioLanguageModel, batch: GrpoBatch, temperature: float) -> tuple[Tensor, Tensor]:
     audio = batch.audio
     if audio is None and batch.features is not None:
-        audio = adapter.encode_audio(batch.features, batch.lengths).embeds
-    return adapter.logprobs(batch.prompts, batch.ids, batch.mask, audio, temperature)
+        audio = lm.encode_audio(batch.features, batch.lengths).embeds
+    return lm.logprobs(batch.prompts, batch.ids, batch.mask, audio, temperature)
 
 
 def score(

@@ -74,7 +74,10 @@ class AudioLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
 
     def __init__(self, config: AudioLMConfig, decoder: nn.Module | None = None) -> None:
         super().__init__(config)
-        self.encoder = MelEncoder(**(config.encoder or {}))
+        encoder = dict(config.encoder or {})
+        if "seekers" in encoder:  # its name in folders that an earlier version saved
+            encoder["position_heads"] = encoder.pop("seekers")
+        self.encoder = MelEncoder(**encoder)
         self.decoder: Any = decoder or AutoModelForCausalLM.from_config(config.text_config)
         self.projector = Projector(self.encoder.dim, config.text_config.hidden_size)
         tied = getattr(self.decoder, "_tied_weights_keys", None) or {}

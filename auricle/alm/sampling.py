@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from auricle.alm.adapter import Adapter
+from auricle.alm.interface import AudioLanguageModel
 from auricle.core.errors import ConfigError
 from auricle.core.seed import rng
 
@@ -45,7 +45,7 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 @torch.no_grad()
 def rollout(
-    adapter: Adapter,
+    lm: AudioLanguageModel,
     prompts: Sequence[Sequence[int]],
     audio: Sequence[Tensor] | None = None,
     *,
@@ -63,7 +63,7 @@ def rollout(
     An answer depends on its prompt, the seed and its key alone, not on what else is in the batch.
 
     Args:
-        adapter: the model; dropout is off during the call.
+        lm: the model; dropout is off during the call.
         prompts: token ids, with expanded placeholders.
         audio: embeddings of the clips of all prompts, in order.
         samples: answers G to each prompt.
@@ -84,23 +84,23 @@ def rollout(
             f"samples {samples}, max_new {max_new}, temperature {temperature}, top_p {top_p}, top_k {top_k}; "
             "give samples and max_new >= 1, temperature >= 0, 0 < top_p <= 1, top_k >= 0"
         )
-    draws = _draws(seed, range(len(prompts)) if keys is None else keys, samples, max_new).to(adapter.device)
-    allowed = None if choices is None else _Trie(choices, adapter.eos_ids[0])
-    rows, count = torch.arange(len(draws), device=adapter.device), len(draws)
-    ids = torch.full((count, max_new), adapter.pad_id, device=adapter.device)
-    logs = torch.zeros(count, max_new, device=adapter.device)
-    mask = torch.zeros(count, max_new, dtype=torch.bool, device=adapter.device)
-    done = torch.zeros(count, dtype=torch.bool, device=adapter.device)
-    ends = torch.tensor(adapter.eos_ids, device=adapter.device)
-    with evaluating(adapter.model):
-        state = adapter.prefill(prompts, audio).fork(samples)
+    draws = _draws(seed, range(len(prompts)) if keys is None else keys, samples, max_new).to(lm.device)
+    allowed = None if choices is None else _Trie(choices, lm.eos_ids[0])
+    rows, count = torch.arange(len(draws), device=lm.device), len(draws)
+    ids = torch.full((count, max_new), lm.pad_id, device=lm.device)
+    logs = torch.zeros(count, max_new, device=lm.device)
+    mask = torch.zeros(count, max_new, dtype=torch.bool, device=lm.device)
+    done = torch.zeros(count, dtype=torch.bool, device=lm.device)
+    ends = torch.tensor(lm.eos_ids, device=lm.device)
+    with evaluating(lm.model):
+        state = lm.prefill(prompts, audio).fork(samples)
         for place in range(max_new):
             logits = state.logits.float()
             if allowed is not None:
                 logits = allowed.only(logits, ids[rows, :place])
             token = _pick(logits, draws[rows, place], temperature, top_p, top_k)
             running = ~done[rows]
-            token = torch.where(running, token, adapter.pad_id)
+            token = torch.where(running, token, lm.pad_id)
             own = (logits / (temperature or 1.0)).log_softmax(-1).gather(-1, token[:, None])[:, 0]
             ids[rows, place], mask[rows, place] = token, running
             logs[rows, place] = torch.where(running, own, 0.0)
@@ -110,14 +110,14 @@ def rollout(
                 break
             if 2 * len(left) <= len(rows):  # most answers are complete: go on with the others alone
                 state, token, rows = state.keep(left), token[left], rows[left]
-            state = adapter.step(state, token)
+            state = lm.step(state, token)
     length = int(mask.sum(1).max())
     return Rollouts(ids[:, :length], mask[:, :length], logs[:, :length], done)
 
 
 @torch.no_grad()
 def choice_logprobs(
-    adapter: Adapter,
+    lm: AudioLanguageModel,
     prompts: Sequence[Sequence[int]],
     choices: Sequence[Sequence[int]],
     audio: Sequence[Tensor] | None = None,
@@ -125,7 +125,7 @@ def choice_logprobs(
     """Give the log-probability of each of some answers to each prompt, which is run once for all of them.
 
     Args:
-        adapter: the model; dropout is off during the call.
+        lm: the model; dropout is off during the call.
         prompts: n token id lists, with expanded placeholders.
         choices: token ids of each answer; add what follows them if one is the beginning of another.
         audio: embeddings of the clips of all prompts, in order.
@@ -139,17 +139,17 @@ def choice_logprobs(
     if not choices or not all(choices):
         raise ConfigError("give at least one choice, each with at least one token")
     longest = max(map(len, choices))
-    rows = [list(choice) + [adapter.pad_id] * (longest - len(choice)) for choice in choices]
-    ids = torch.tensor(rows, device=adapter.device).repeat(len(prompts), 1)
-    size = torch.tensor([len(choice) for choice in choices], device=adapter.device).repeat(len(prompts))
-    mask = torch.arange(longest, device=adapter.device) < size[:, None]
-    with evaluating(adapter.model):
-        logs, _ = adapter.logprobs(prompts, ids, mask, audio)
+    rows = [list(choice) + [lm.pad_id] * (longest - len(choice)) for choice in choices]
+    ids = torch.tensor(rows, device=lm.device).repeat(len(prompts), 1)
+    size = torch.tensor([len(choice) for choice in choices], device=lm.device).repeat(len(prompts))
+    mask = torch.arange(longest, device=lm.device) < size[:, None]
+    with evaluating(lm.model):
+        logs, _ = lm.logprobs(prompts, ids, mask, audio)
     return logs.sum(1).view(len(prompts), len(choices))
 
 
 def label_log_odds(
-    adapter: Adapter,
+    lm: AudioLanguageModel,
     prompts: Sequence[Sequence[int]],
     positive: str,
     negative: str,
@@ -158,13 +158,13 @@ def label_log_odds(
     """Give a continuous score: log p(positive) - log p(negative) as the next words after each prompt, (n,).
 
     Args:
-        adapter: the model.
+        lm: the model.
         prompts: token ids that end where the label would begin, such as after ``<answer>``.
         positive: label for which the score is high, such as ``real``.
         negative: the other.
         audio: embeddings of the clips of all prompts, in order.
     """
-    logs = choice_logprobs(adapter, prompts, [adapter.ids(positive), adapter.ids(negative)], audio)
+    logs = choice_logprobs(lm, prompts, [lm.ids(positive), lm.ids(negative)], audio)
     return logs[:, 0] - logs[:, 1]
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from auricle.alm.adapter import Adapter
 from auricle.alm.chat import ChatRow, training_ids
+from auricle.alm.interface import AudioLanguageModel
 from auricle.core.errors import DataError
 
 
@@ -49,23 +49,23 @@ class SftLoss:
 
 
 class Policy(nn.Module):
-    """A module around an adapter, for what wants to call a module: the training loop, and data-parallel wrappers.
+    """A model as a module to call, for the training loop and data-parallel wrappers.
 
     With several processes every tensor that a job gives back has to be part of the loss, and `auricle.train.fit` has to
     be told of `unused_weights`: drop `SftLoss.heads` where no loss reads them.
 
     Args:
-        adapter: its model's weights are those of this module.
+        lm: its weights are those of this module.
     """
 
-    def __init__(self, adapter: Adapter) -> None:
+    def __init__(self, lm: AudioLanguageModel) -> None:
         super().__init__()
-        self.model = adapter.model
-        self.adapter = adapter
+        self.model = lm.model
+        self.lm = lm
 
-    def forward(self, job: Callable[[Adapter], Any]) -> Any:
-        """Do a job with the adapter, such as ``lambda adapter: sft_loss(adapter, batch)``."""
-        return job(self.adapter)
+    def forward(self, job: Callable[[AudioLanguageModel], Any]) -> Any:
+        """Do a job with the model, such as ``lambda lm: sft_loss(lm, batch)``."""
+        return job(self.lm)
 
 
 def pad_features(clips: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
@@ -75,11 +75,11 @@ def pad_features(clips: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     return nn.utils.rnn.pad_sequence(list(clips), batch_first=True), torch.tensor([len(clip) for clip in clips])
 
 
-def collate_sft(adapter: Adapter, rows: Sequence[ChatRow], clips: Sequence[Sequence[Tensor]]) -> SftBatch:
+def collate_sft(lm: AudioLanguageModel, rows: Sequence[ChatRow], clips: Sequence[Sequence[Tensor]]) -> SftBatch:
     """Make a batch.
 
     Args:
-        adapter: gives tokens and the number of placeholders.
+        lm: gives tokens and the number of placeholders.
         rows: the conversations.
         clips: log-mels (T, M) of the clips of each conversation.
 
@@ -90,7 +90,7 @@ def collate_sft(adapter: Adapter, rows: Sequence[ChatRow], clips: Sequence[Seque
     if not rows or len(rows) != len(clips):
         raise DataError(f"{len(rows)} conversations with the clips of {len(clips)}; give one list of clips for each")
     made = [
-        training_ids(adapter, row, [adapter.audio_frames(len(clip)) for clip in own])
+        training_ids(lm, row, [lm.audio_frames(len(clip)) for clip in own])
         for row, own in zip(rows, clips, strict=True)
     ]
     flat = [clip for own in clips for clip in own]
@@ -98,11 +98,11 @@ def collate_sft(adapter: Adapter, rows: Sequence[ChatRow], clips: Sequence[Seque
     return SftBatch([ids for ids, _ in made], [learned for _, learned in made], features, lengths)
 
 
-def sft_loss(adapter: Adapter, batch: SftBatch, audio: Sequence[Tensor] | None = None) -> SftLoss:
+def sft_loss(lm: AudioLanguageModel, batch: SftBatch, audio: Sequence[Tensor] | None = None) -> SftLoss:
     """Give the mean cross-entropy over the learned tokens of a batch.
 
     Args:
-        adapter: the model.
+        lm: the model.
         batch: conversations.
         audio: ready-made embeddings of the clips, in order (a frozen encoder's); None encodes them here.
 
@@ -111,13 +111,13 @@ def sft_loss(adapter: Adapter, batch: SftBatch, audio: Sequence[Tensor] | None =
     """
     encoded = None
     if audio is None and batch.features is not None:
-        encoded = adapter.encode_audio(batch.features, batch.lengths)
+        encoded = lm.encode_audio(batch.features, batch.lengths)
         audio = encoded.embeds
     # no logits are needed before the first learned token of any row
     last = max(len(own) - own.index(True) if True in own else 0 for own in batch.learned)
     if last == 0:
         raise DataError("nothing in the batch is learned: no row has a token of the assistant")
-    logs, _ = adapter.full_logprobs(batch.rows, audio, last=last)
+    logs, _ = lm.full_logprobs(batch.rows, audio, last=last)
     width = logs.shape[1]
     learned = torch.zeros(logs.shape, dtype=torch.bool)
     for row, own in enumerate(batch.learned):

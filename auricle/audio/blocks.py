@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from auricle.audio.check import Float, Statistics, check_rate
+from auricle.audio.decoders import Source
 from auricle.audio.resample import QUALITY
-from auricle.audio.sources import Source, naming, open_source
+from auricle.audio.sources import naming, open_source
 from auricle.core.errors import AudioError
 
 
@@ -49,6 +50,8 @@ def scan(path: str | Path) -> Scan:
         statistics = Statistics(source.channels, source.rate_hz)
         for piece in source.pieces():
             statistics.add(piece)
+        if not statistics.frames:
+            raise AudioError("no samples could be decoded; the file is damaged")
         found = statistics.warnings()
         return Scan(source.rate_hz, statistics.frames, statistics.loudest, (*source.warnings, *found))
 

@@ -8,13 +8,13 @@ deterministic; where `apply` varies a setting, it draws it from the generator it
 from __future__ import annotations
 
 import functools
-import io
 from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
 
 from auricle.audio.check import CHUNK_FRAMES, Float, check_rate
+from auricle.audio.memory import memory_file
 from auricle.audio.resample import resample
 from auricle.core.errors import AudioError
 
@@ -216,17 +216,25 @@ def _delay(key: tuple[str, str, float | None], rate_hz: int) -> int:
 def _in_memory(wave: Float, rate_hz: int, container: str, coding: str, level: float | None = None) -> Float:
     import soundfile
 
-    buffer = io.BytesIO()
+    raw = {"samplerate": rate_hz, "channels": 1, "format": "RAW", "subtype": coding} if container == "RAW" else {}
     try:
-        with soundfile.SoundFile(
-            buffer, "w", rate_hz, 1, format=container, subtype=coding, compression_level=level
-        ) as out:
-            # the Vorbis encoder puts a whole call on the stack
-            for start in range(0, len(wave), CHUNK_FRAMES):
-                out.write(wave[start : start + CHUNK_FRAMES])
-        buffer.seek(0)
-        raw = {"samplerate": rate_hz, "channels": 1, "format": "RAW", "subtype": coding} if container == "RAW" else {}
-        return soundfile.read(buffer, dtype="float32", **raw)[0]
+        # by its descriptor: in a function of ours that libsndfile called, Ctrl-C would be lost
+        with memory_file() as buffer:
+            with soundfile.SoundFile(
+                buffer.fileno(),
+                "w",
+                rate_hz,
+                1,
+                format=container,
+                subtype=coding,
+                compression_level=level,
+                closefd=False,
+            ) as out:
+                # the Vorbis encoder puts a whole call on the stack
+                for start in range(0, len(wave), CHUNK_FRAMES):
+                    out.write(wave[start : start + CHUNK_FRAMES])
+            buffer.seek(0)
+            return soundfile.read(buffer.fileno(), dtype="float32", closefd=False, **raw)[0]
     except soundfile.LibsndfileError as error:
         text = f"this libsndfile cannot code {container}/{coding} at {rate_hz} Hz: {error.error_string}"
         raise AudioError(text) from None

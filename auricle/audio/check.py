@@ -4,8 +4,9 @@ Refused with an `AudioError`: not audio, an empty file, rates outside 4-192 kHz,
 that promises more than any codec can hold, NaN or Inf, numbers that cannot be samples, less than 0.1 s, digital
 silence. A constant is silence too: what remains after the mean is taken away is nothing.
 
-Accepted with a warning (`Warn`): clipped, above 1.0, DC, very quiet, truncated but decodable, several channels.
-Samples are never changed by a check: a file above 1.0 stays above 1.0 and says so.
+Accepted with a warning (`Warn`): clipped, above 1.0, DC, very quiet, truncated but decodable, another length than the
+header says, several channels or streams. Samples are never changed by a check: a file above 1.0 stays above 1.0 and
+says so.
 """
 
 from __future__ import annotations
@@ -46,7 +47,9 @@ class Warn(enum.StrEnum):
     DC = "dc-offset"
     QUIET = "very-quiet"
     TRUNCATED = "truncated"
+    LENGTH = "length-disagrees"
     CHANNELS = "several-channels"
+    STREAMS = "several-streams"
 
 
 def warning(code: Warn, message: str) -> str:
@@ -212,13 +215,13 @@ def check_rate(rate_hz: int) -> None:
         raise AudioError(f"a rate of {rate_hz} Hz; allowed are {MIN_RATE_HZ} to {MAX_RATE_HZ} Hz")
 
 
-def check_header(rate_hz: int, channels: int, frames: int, size_bytes: int | None = None) -> None:
+def check_header(rate_hz: int, channels: int, frames: int | None, size_bytes: int | None = None) -> None:
     """Check what a header promises, before anything is decoded.
 
     Args:
         rate_hz: sampling rate in Hz.
         channels: number of channels.
-        frames: samples per channel.
+        frames: samples per channel; None where the header does not say.
         size_bytes: size of the file, where there is one.
 
     Raises:
@@ -227,6 +230,8 @@ def check_header(rate_hz: int, channels: int, frames: int, size_bytes: int | Non
     check_rate(rate_hz)
     if not 1 <= channels <= MAX_CHANNELS:
         raise AudioError(f"{channels} channels; allowed are 1 to {MAX_CHANNELS}")
+    if frames is None:
+        return
     if frames <= 0:
         raise AudioError("no samples in it; the file is empty or cut off inside its header")
     if size_bytes is not None and frames > size_bytes * MAX_FRAMES_PER_BYTE:

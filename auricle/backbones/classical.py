@@ -13,6 +13,7 @@ from auricle.audio.level import bandwidth_hz, peak_db, rms_db, trim_silence
 from auricle.audio.spectral import LFCC
 from auricle.core.seed import derive
 from auricle.data.clips import Clips
+from auricle.data.cut_audio import mono_cut
 
 COMPONENTS = 32
 FRAMES = 20_000  # of each class; more changes little
@@ -83,7 +84,9 @@ def metadata(train: Clips, tests: Sequence[Clips], seed: int) -> list[np.ndarray
 
 
 def numbers(clips: Clips) -> np.ndarray:
-    """Give the ten plain numbers (`METADATA`) of each clip's file, (N, 10)."""
+    """Give the ten plain numbers (`METADATA`) of each clip as its file holds it, (N, 10): its channel and segment."""
+    if clips.cuts is not None:
+        return np.array([_describe(*mono_cut(cut)[:2]) for cut in clips.cuts])
     return np.array([_describe(*read_mono(path)[:2]) for path in clips.values("path")])
 
 

@@ -12,6 +12,8 @@ from auricle.claims.claim import Budget, Outcome
 from auricle.core.errors import DataError
 from auricle.core.files import read_json, write_json
 
+MOST_UNITS = 64  # numbers of units that a file keeps for each seed
+
 
 class _Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -27,11 +29,26 @@ class Comparison(_Strict):
 
 
 class Spread(_Strict):
-    """A measured number over seeds: mean, standard deviation (ddof 1; None for one seed), number of seeds."""
+    """A measured number over seeds.
+
+    Attributes:
+        mean: over the seeds.
+        sd: standard deviation (ddof 1); None for one seed.
+        n: number of seeds.
+        values: the number of each seed, in the order of the entry's seeds, so that any interval can be computed again;
+            None in files of before they were kept.
+    """
 
     mean: FiniteFloat
     sd: FiniteFloat | None
     n: int
+    values: list[FiniteFloat] | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Spread:
+        if self.values is not None and len(self.values) != self.n:
+            raise ValueError(f"{len(self.values)} values of {self.n} seeds")
+        return self
 
 
 class EqualBudget(_Strict):
@@ -61,7 +78,9 @@ class Entry(_Strict):
         verdict: ``no verdict`` for the quick budget.
         minimum_detectable: effect that 80 % of repetitions would have found.
         parts: the comparisons behind the verdict.
-        measured: mean and spread of the numbers of each arm.
+        measured: mean, spread and values of the numbers of each arm.
+        units: numbers of each unit (voice, file, clip) of an arm, a list for each seed, where a seed has at most
+            `MOST_UNITS` of them.
         equal_budget: parameters and steps of the arms.
         cuts: where the experiment is smaller than its design, and what the time limit left out.
         notes: what a reader has to know.
@@ -83,6 +102,7 @@ class Entry(_Strict):
     minimum_detectable: FiniteFloat | None
     parts: list[Comparison]
     measured: dict[str, dict[str, Spread]]
+    units: dict[str, dict[str, list[list[FiniteFloat]]]] = {}
     equal_budget: EqualBudget
     cuts: list[str]
     notes: list[str]

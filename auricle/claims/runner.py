@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import sys
@@ -17,7 +18,7 @@ import numpy as np
 
 from auricle.claims import equality
 from auricle.claims.claim import BUDGETS, Budget, Cell, Claim, Measured, Settings, Verdict
-from auricle.claims.results import Entry, merge
+from auricle.claims.results import MOST_UNITS, Entry, merge
 from auricle.core.config import Config
 from auricle.core.errors import ConfigError, DataError
 from auricle.core.files import read_json, write_json
@@ -251,6 +252,7 @@ def _entry(
             "minimum_detectable": decided.minimum_detectable,
             "parts": [asdict(part) for part in decided.parts],
             "measured": _spreads(measured),
+            "units": _units(measured),
             "equal_budget": equal,
             "cuts": cuts,
             "notes": said,
@@ -267,7 +269,7 @@ def _decide(claim: Claim, measured: Measured) -> Verdict:
 
 
 def _spreads(measured: Measured) -> dict[str, dict[str, Any]]:
-    """Give mean and spread over the complete seeds of every plain number of every arm."""
+    """Give mean, spread and values over the complete seeds of every plain number of every arm."""
     table: dict[str, dict[str, Any]] = {}
     for arm, cells in measured.cells.items():
         numbers = [cells[seed] for seed in measured.seeds]
@@ -280,8 +282,30 @@ def _spreads(measured: Measured) -> dict[str, dict[str, Any]]:
         for name in names:
             values = np.array([float(cell[name]) for cell in numbers])
             sd = float(values.std(ddof=1)) if values.size > 1 else None
-            table[arm][name] = {"mean": float(values.mean()), "sd": sd, "n": int(values.size)}
+            table[arm][name] = {
+                "mean": float(values.mean()), "sd": sd, "n": int(values.size), "values": values.tolist(),
+            }  # fmt: skip
     return table
+
+
+def _units(measured: Measured) -> dict[str, dict[str, list[list[float]]]]:
+    """Give the numbers of every unit, for each complete seed, of every list of an arm that is short enough."""
+    table: dict[str, dict[str, list[list[float]]]] = {}
+    for arm, cells in measured.cells.items():
+        numbers = [cells[seed] for seed in measured.seeds]
+        for name in numbers[0] if numbers else ():
+            lists = [cell.get(name) for cell in numbers]
+            if all(_few(one) for one in lists):
+                table.setdefault(arm, {})[name] = [[float(value) for value in one or ()] for one in lists]
+    return table
+
+
+def _few(value: Any) -> bool:
+    return (
+        isinstance(value, list)
+        and 0 < len(value) <= MOST_UNITS
+        and all(isinstance(item, int | float) and math.isfinite(item) for item in value)
+    )
 
 
 def _say(line: str) -> None:

@@ -11,7 +11,8 @@ import typer
 from auricle.cli import options
 
 if TYPE_CHECKING:
-    from auricle.systems.unisrcodec.files import Done
+    from auricle.core.answers import Refused
+    from auricle.systems.unisrcodec.files import Written
 
 app = typer.Typer(help="The low-rate codec as a tool: encode, decode, screen a folder by bandwidth, train a vocoder.")
 
@@ -56,12 +57,15 @@ def decode(
     _tell(decode_files(load(run), inputs, out))
 
 
-def _tell(results: Iterable[Done]) -> None:
+def _tell(results: Iterable[Written | Refused]) -> None:
     """Print a line an input; leave with 1 if any was refused."""
+    from auricle.core.answers import Refused
+
     failed = False
-    for one in results:
-        failed |= one.written is None
-        typer.echo(one.said, err=one.written is None)
+    for result in results:
+        refused = isinstance(result, Refused)
+        failed |= refused
+        typer.echo(result.error if isinstance(result, Refused) else result.summary, err=refused)
     if failed:
         raise typer.Exit(1)
 
@@ -79,26 +83,25 @@ def screen(
 
       auricle codec screen recordings/
     """
-    from rich.console import Console
-    from rich.table import Table
-
+    from auricle.cli.tables import print_rows, printable
+    from auricle.core.answers import Refused
     from auricle.systems.unisrcodec.screen import save_plot
     from auricle.systems.unisrcodec.screen import screen as judge
 
-    rows = list(judge(inputs, band_hz, below_db))
-    table = Table("file", "rate (Hz)", "seconds", "bandwidth (kHz)", "full band")
-    for row in rows:
-        if row.error is not None:
-            typer.echo(f"{row.input}: {row.error}", err=True)
+    judged, shown, refused = [], [], 0
+    for row in judge(inputs, band_hz, below_db):
+        if isinstance(row, Refused):
+            refused += 1
+            typer.echo(printable(row.error), err=True)
             continue
+        judged.append(row)
         verdict = "yes" if row.passes else "no"
-        table.add_row(row.input, str(row.rate_hz), f"{row.duration_s:.2f}", f"{row.bandwidth_hz / 1000:.1f}", verdict)
-    Console().print(table)
-    judged = [row for row in rows if row.error is None]
+        shown.append((row.input, str(row.rate_hz), f"{row.duration_s:.2f}", f"{row.bandwidth_hz / 1000:.1f}", verdict))
+    print_rows(("file", "rate (Hz)", "seconds", "bandwidth (kHz)", "full band"), shown)
     typer.echo(f"{sum(row.passes for row in judged)} of {len(judged)} files reach {band_hz / 1000:g} kHz")
     if plot is not None:
-        save_plot(rows, band_hz, plot)
-    if len(judged) < len(rows):
+        save_plot(judged, band_hz, plot)
+    if refused:
         raise typer.Exit(1)
 
 
@@ -129,7 +132,7 @@ def vocoder(
     from rich.console import Console
 
     from auricle.report.text import print_table
-    from auricle.systems.unisrcodec.vocoder_train import run_all
+    from auricle.systems.unisrcodec.vocoder.run import run_all
 
     print_table(run_all(run, preset, codec, data, settings or [], overwrite), Console())
     typer.echo(f"report: {run}/report.json", err=True)

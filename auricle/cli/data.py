@@ -27,15 +27,10 @@ def list_clips(
 
       auricle data list --kind speech
     """
-    from rich.console import Console
-    from rich.table import Table
-
+    from auricle.cli.tables import print_rows
     from auricle.data import embedded
 
-    table = Table("kind", "voice or label", "language", "clips", "minutes", "licence")
-    for row in embedded.overview(kind):
-        table.add_row(*row)
-    Console().print(table)
+    print_rows(("kind", "voice or label", "language", "clips", "minutes", "licence"), embedded.overview(kind))
 
 
 @app.command("export")
@@ -133,16 +128,11 @@ def check_protocol(
 
       auricle data protocol check asvspoof2019_la LA/ --audio LA/
     """
-    from rich.console import Console
-    from rich.table import Table
-
+    from auricle.cli.tables import print_rows
     from auricle.data import protocols
 
     found = protocols.check(corpus, path, audio)
-    table = Table("subset", "what", "found", "published", "")
-    for row in found.records():
-        table.add_row(*row)
-    Console().print(table)
+    print_rows(("subset", "what", "found", "published", ""), found.records())
     typer.echo(str(found))
     if not found.ok:
         raise typer.Exit(1)

@@ -11,46 +11,46 @@ import typer
 
 from auricle.cli import options
 
+Inputs = Annotated[
+    list[str] | None, typer.Argument(help="Files, or folders of them; - reads paths or JSON lines from standard input.")
+]
+Text = Annotated[
+    str | None, typer.Option(help="A text for every input, or alone a request of its own.", show_default=False)
+]
+Values = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="A further value of every request, as `auricle show` lists."),
+]
+Requests = Annotated[
+    Path | None,
+    typer.Option(help="File of requests: JSON lines, or a CSV with those column names.", show_default=False),
+]
+Engine = Annotated[str, typer.Option(help="local, or ray for many processes or machines.")]
+Workers = Annotated[
+    int | None,
+    typer.Option(help="local: batches at once; ray: processes. As many as fit if not given.", show_default=False),
+]
+Out = Annotated[
+    Path | None, typer.Option(help="Write the lines here; after a kill the same command goes on.", show_default=False)
+]
+OutDir = Annotated[
+    Path | None, typer.Option(help="Folder for sounds or pictures, of a system that gives some; one file a request.")
+]
+Cache = Annotated[Path | None, typer.Option(help="Folder of earlier answers, found by content.", show_default=False)]
+
 
 def infer(
     system: options.System,
-    inputs: Annotated[
-        list[str] | None,
-        typer.Argument(help="Files, or folders of them; - reads paths or JSON lines from standard input."),
-    ] = None,
+    inputs: Inputs = None,
     run: options.Run = None,
-    text: Annotated[
-        str | None, typer.Option(help="A text for every input, or alone a request of its own.", show_default=False)
-    ] = None,
-    values: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="A further value of every request; see `auricle show`.",
-            show_default=False,
-        ),
-    ] = None,
-    requests: Annotated[
-        Path | None,
-        typer.Option(help="File of requests: JSON lines, or a CSV with those column names.", show_default=False),
-    ] = None,
-    engine: Annotated[str, typer.Option(help="local, or ray for many processes or machines.")] = "local",
-    workers: Annotated[
-        int | None,
-        typer.Option(help="local: batches at once; ray: processes. As many as fit if not given.", show_default=False),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="Write the lines here; after a kill the same command goes on.", show_default=False),
-    ] = None,
-    out_dir: Annotated[
-        Path | None,
-        typer.Option(help="Folder for sounds or pictures, of a system that gives some; one file a request."),
-    ] = None,
-    cache: Annotated[
-        Path | None, typer.Option(help="Folder of earlier answers, found by content.", show_default=False)
-    ] = None,
+    text: Text = None,
+    values: Values = None,
+    requests: Requests = None,
+    engine: Engine = "local",
+    workers: Workers = None,
+    out: Out = None,
+    out_dir: OutDir = None,
+    cache: Cache = None,
 ) -> None:
     """Answer requests: one JSON line each on standard output, in the order given.
 

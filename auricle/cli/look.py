@@ -14,15 +14,13 @@ def list_systems() -> None:
 
       auricle list
     """
-    from rich.console import Console
-    from rich.table import Table
-
+    from auricle.cli.tables import print_rows
     from auricle.core.names import PAPERS
 
-    table = Table("system", "paper", "arXiv", "works", "answers")
-    for row in PAPERS:
-        table.add_row(row.system, row.title, row.arxiv, "yes" if row.works else "planned", row.answers)
-    Console().print(table)
+    print_rows(
+        ("system", "paper", "arXiv", "works", "answers"),
+        [(row.system, row.title, row.arxiv, "yes" if row.works else "planned", row.answers) for row in PAPERS],
+    )
 
 
 def show(system: options.System) -> None:

@@ -8,8 +8,26 @@ from collections.abc import MutableMapping
 
 import typer
 
-from auricle.cli import claims, codec, data, doctor, evaluate, infer, look, manifest, models, report, run, stages
+from auricle.cli import (
+    claims,
+    codec,
+    data,
+    doctor,
+    evaluate,
+    infer,
+    interrupt,
+    look,
+    manifest,
+    models,
+    report,
+    run,
+    stages,
+)
+from auricle.cli.tables import printable
+from auricle.core.cache import cache_folder
 from auricle.core.errors import AuricleError, CheckpointError, ConfigError, DataError, MissingExtra
+from auricle.core.files import disk_fault
+from auricle.core.privacy import opt_out
 
 app = typer.Typer(
     name="auricle",
@@ -51,18 +69,54 @@ def let_threads_sleep(environment: MutableMapping[str, str]) -> None:
         environment.setdefault("GOMP_SPINCOUNT", "1000")
 
 
+def keep_to_the_cache(environment: MutableMapping[str, str]) -> None:
+    """Put what PyTorch's compiler keeps into Auricle's cache folder, not under a name in /tmp that all can guess."""
+    environment.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "torchinductor"))
+
+
 def entry() -> None:
     """Run the command line; an error that is the user's to mend is one line and no traceback."""
     let_threads_sleep(os.environ)  # before torch loads
+    keep_to_the_cache(os.environ)
+    opt_out(os.environ)  # before anything that calls home loads
+    interrupt.listen()
     try:
-        app()
-    except AuricleError as error:
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(2 if isinstance(error, WRONG_USE) else 1)
+        try:
+            app()
+        finally:
+            sys.stdout.flush()  # a full disk is found out here, and not after the exit status is set
+    except SystemExit as end:
+        if end.code == interrupt.STOPPED:  # Typer has turned Ctrl-C into this
+            _stopped()
+        raise
     except KeyboardInterrupt:
-        typer.echo("stopped; the same command goes on from here", err=True)
-        sys.exit(130)
+        _stopped()
+        sys.exit(interrupt.STOPPED)
+    except AuricleError as error:
+        typer.echo(printable(f"error: {error}"), err=True)
+        sys.exit(2 if isinstance(error, WRONG_USE) else 1)
     except BrokenPipeError:
         # the reader of our output has gone, as in `auricle infer ... | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _let_go_of_output()
         sys.exit(1)
+    except OSError as error:
+        told = disk_fault(error)
+        if told is None:
+            raise
+        typer.echo(printable(f"error: {told}"), err=True)
+        _let_go_of_output()
+        sys.exit(1)
+
+
+def _stopped() -> None:
+    """Say how to go on, and wait for no child."""
+    if "multiprocessing" in sys.modules:
+        from auricle.core.processes import end_children
+
+        end_children()
+    typer.echo("stopped; the same command goes on from here", err=True)
+
+
+def _let_go_of_output() -> None:
+    """Send what is left of standard output nowhere, so that Python's exit does not fail on it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -17,17 +17,15 @@ def list_models() -> None:
 
       auricle models list
     """
-    from rich.console import Console
-    from rich.table import Table
-
+    from auricle.cli.tables import print_rows
     from auricle.core.extras import WEIGHTS, weights_ready
 
-    table = Table("name", "package", "licence", "MB", "what", "")
+    rows = []
     for name, row in WEIGHTS.items():
         there = "converted" if row.converted else "installed"
         state = there if weights_ready(name) else f"auricle models add {name}"
-        table.add_row(name, f"{row.package} {row.version}", row.licence, str(row.megabytes), row.what, state)
-    Console().print(table)
+        rows.append((name, f"{row.package} {row.version}", row.licence, str(row.megabytes), row.what, state))
+    print_rows(("name", "package", "licence", "MB", "what", ""), rows)
 
 
 @app.command("add")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import json
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +62,10 @@ def combined_key(parts: Iterable[str | bytes]) -> str:
 
 
 class ResultCache:
-    """JSON results in one append-only file per maker; killed at any moment it loses the line being written, at most."""
+    """JSON results in one append-only file per maker; killed at any moment it loses the line being written, at most.
+
+    Several processes may use one file at a time: a line is appended whole or not at all.
+    """
 
     def __init__(self, folder: str | Path, maker: str) -> None:
         """Open the results of one maker, such as a checkpoint.
@@ -76,17 +81,18 @@ class ResultCache:
         self._known: dict[str, Any] = {}
         try:
             self.file.parent.mkdir(parents=True, exist_ok=True)
-            text = self.file.read_bytes() if self.file.exists() else b""
             self._out = open(self.file, "ab", buffering=0)  # noqa: SIM115
+            with _alone(self._out.fileno()):
+                text = self.file.read_bytes()
+                if text and not text.endswith(b"\n"):
+                    self._append(b"\n")  # a torn line stays one line
         except OSError as error:
             raise DataError(f"the cache {folder} cannot be used: {error.strerror}; choose another folder") from None
-        if text and not text.endswith(b"\n"):
-            self._out.write(b"\n")  # a torn line stays one line
         for line in text.split(b"\n"):
             try:
                 row = json.loads(line)
                 self._known[row["key"]] = row["value"]
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, RecursionError):
                 continue  # torn by a kill: that result is made again
 
     def __len__(self) -> int:
@@ -106,10 +112,44 @@ class ResultCache:
         Args:
             key: its name, as from `combined_key`.
             value: plain JSON values.
+
+        Raises:
+            OSError: the disk is full; nothing was added.
         """
+        line = json.dumps({"key": key, "value": value}, ensure_ascii=False, allow_nan=False) + "\n"
+        with _alone(self._out.fileno()):
+            self._append(line.encode())
         self._known[key] = value
-        self._out.write((json.dumps({"key": key, "value": value}, ensure_ascii=False, allow_nan=False) + "\n").encode())
 
     def close(self) -> None:
         """Close the file."""
         self._out.close()
+
+    def _append(self, data: bytes) -> None:
+        """Write the whole of `data` at the end, or nothing."""
+        before = os.fstat(self._out.fileno()).st_size
+        try:
+            if self._out.write(data) < len(data):  # the disk took a part
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._out.fileno(), before)
+            error.filename = str(self.file)
+            raise
+
+
+@contextlib.contextmanager
+def _alone(handle: int) -> Iterator[None]:
+    """Keep other processes from appending while the block runs, where the file system has locks."""
+    try:
+        import fcntl
+    except ImportError:  # Windows: a line is still one write
+        yield
+        return
+    with contextlib.suppress(OSError):  # no locks there: as above
+        fcntl.lockf(handle, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            fcntl.lockf(handle, fcntl.LOCK_UN)

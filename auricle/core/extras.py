@@ -20,6 +20,7 @@ from types import ModuleType
 
 from auricle.core.cache import cache_folder
 from auricle.core.errors import AuricleError, CheckpointError, ConfigError, MissingExtra
+from auricle.core.privacy import opt_out
 
 # What each extra brings and what for; `auricle doctor` prints this table.
 EXTRAS: dict[str, dict[str, str]] = {
@@ -57,7 +58,7 @@ def available(package: str) -> bool:
 
 
 def require(package: str, extra: str, purpose: str) -> ModuleType:
-    """Import an optional package or raise one error that names the extra.
+    """Import an optional package or raise one error that names the extra; its telemetry is off before it is loaded.
 
     Args:
         package: import name, such as ``parselmouth``.
@@ -72,7 +73,10 @@ def require(package: str, extra: str, purpose: str) -> ModuleType:
     """
     if not available(package.split(".")[0]):
         raise MissingExtra(package, extra, purpose)
-    return importlib.import_module(package)
+    opt_out()
+    loaded = importlib.import_module(package)
+    opt_out()  # also by the call that onnxruntime has for it
+    return loaded
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,15 @@ SEED_INTERVAL_NOTE = (
     "ci95 is the 95 % t interval of the mean over seeds (n_seeds - 1 degrees of freedom); "
     "it does not include the spread over items or speakers"
 )
+
+_WORD = re.compile(r"[^a-z0-9]+")
+_SIGNED = {"minus", "over", "gain", "difference", "delta", "change", "lead", "bias", "offset"}  # words of a name
+_BEYOND = {"wer", "cer", "der", "increase"}
+_POSITIVE = {
+    "cllr", "dcf", "tdcf", "distance", "l1", "l2", "rmse", "mae", "mse", "perplexity", "ratio", "wer", "cer", "der",
+    "loss", "error", "entropy", "sharpness",
+}  # fmt: skip
+_POSITIVE_UNITS = {"s", "ms", "bit", "kbit", "kbit/s", "bit/s", "1/s", "B", "MB", "Hz", "kHz", "m", "m^2"}
 
 
 class MetricRow(BaseModel):
@@ -157,14 +167,33 @@ class Report(BaseModel):
             raise DataError(f"{path}: {error}") from None
 
 
-def mean_interval(values: Sequence[float]) -> tuple[float, float]:
+def possible_range(name: str, unit: str) -> tuple[float, float]:
+    """Give the range that a metric can lie in, by its name and unit; infinite where it is not known to be bounded.
+
+    Args:
+        name: the metric.
+        unit: its unit; ``%`` is a share of 0 to 100, unless the name says that it is a difference or an error rate of
+            words, which can be above all.
+    """
+    words = set(_WORD.split(name.lower()))
+    if words & _SIGNED:
+        return -math.inf, math.inf
+    if unit == "%":
+        return 0.0, math.inf if words & _BEYOND else 100.0
+    if words & {"auc"}:
+        return 0.0, 1.0
+    return (0.0 if words & _POSITIVE or unit in _POSITIVE_UNITS else -math.inf), math.inf
+
+
+def mean_interval(values: Sequence[float], within: tuple[float, float] = (-math.inf, math.inf)) -> tuple[float, float]:
     """Give the 95 % t interval of the mean of two or more values.
 
     Args:
         values: one number per seed.
+        within: range that the mean can lie in; where a value lies outside, it is not the range, and nothing is cut.
 
     Returns:
-        (low, high) = mean -+ t(0.975, K - 1) * sd / sqrt(K).
+        (low, high) = mean -+ t(0.975, K - 1) * sd / sqrt(K), cut to the range.
 
     Raises:
         DataError: fewer than two values.
@@ -176,7 +205,9 @@ def mean_interval(values: Sequence[float]) -> tuple[float, float]:
         raise DataError(f"an interval over seeds needs at least 2 values, got {len(values)}")
     mean = float(np.mean(values))
     half = float(stdtrit(len(values) - 1, 0.975) * np.std(values, ddof=1) / math.sqrt(len(values)))
-    return mean - half, mean + half
+    if not all(within[0] <= value <= within[1] for value in values):
+        within = (-math.inf, math.inf)
+    return max(mean - half, within[0]), min(mean + half, within[1])
 
 
 def pool(reports: Iterable[Report]) -> Report:
@@ -184,7 +215,9 @@ def pool(reports: Iterable[Report]) -> Report:
 
     Rows are matched by (name, group, baseline, data). A pooled row has the mean over seeds, the standard deviation
     over seeds (ddof 1) and, from two seeds on, the 95 % t interval of the mean, which a warning and
-    ``extra["ci95"]`` say. Rows of only some reports stay, with their own `n_seeds` and a warning.
+    ``extra["ci95"]`` say; it stays within what the metric can be (`possible_range`), and where all seeds are alike at
+    the end of that range, it is what the seeds' own intervals span. Rows of only some reports stay, with their own
+    `n_seeds` and a warning.
 
     Args:
         reports: one report per seed (or split), all of one system, preset and data.
@@ -251,13 +284,22 @@ def _pool_rows(rows: list[MetricRow], expected: int, warnings: list[str]) -> Met
         value=math.fsum(values) / len(values) if values else None,
         unit=first.unit,
         n=min(row.n for row in rows),
-        ci95=mean_interval(values) if several else next((row.ci95 for row in rows if row.value is not None), None),
+        ci95=_interval(rows, values) if several else next((row.ci95 for row in rows if row.value is not None), None),
         sd_seeds=_sd(values) if several else None,
         n_seeds=max(1, len(values)),
         group=first.group,
         baseline=first.baseline,
         data=first.data,
     )
+
+
+def _interval(rows: Sequence[MetricRow], values: Sequence[float]) -> tuple[float, float] | None:
+    """Give the interval over seeds; seeds that are alike at an end of the range know nothing of each other's spread."""
+    within = possible_range(rows[0].name, rows[0].unit)
+    if len(set(values)) > 1 or values[0] not in within:
+        return mean_interval(values, within)
+    own = [row.ci95 for row in rows if row.ci95 is not None]
+    return (min(low for low, _ in own), max(high for _, high in own)) if own else None
 
 
 def _sd(values: Sequence[float]) -> float:

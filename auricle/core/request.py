@@ -144,6 +144,10 @@ def need(request: Request, spec: Spec) -> str | None:
 def value_of(more: More, value: Any) -> Any:
     """Bring a value of `Request.more` to its type; a text, as from a command line or a CSV, is read as JSON.
 
+    Args:
+        more: the key and its type.
+        value: as given.
+
     Raises:
         DataError: it is of another type.
     """
@@ -163,6 +167,10 @@ def value_of(more: More, value: Any) -> Any:
 def assigned(settings: Sequence[str], spec: Spec) -> dict[str, Any]:
     """Read ``KEY=VALUE`` texts as values of `Request.more`.
 
+    Args:
+        settings: the texts.
+        spec: of the system that is asked.
+
     Raises:
         ConfigError: no ``=``, a key that the system does not have, or a value of another type.
     """
@@ -181,7 +189,11 @@ def assigned(settings: Sequence[str], spec: Spec) -> dict[str, Any]:
 
 
 def takes_text(spec: Spec) -> str:
-    """Say in words what a system takes."""
+    """Say in words what a system takes.
+
+    Args:
+        spec: what it declares.
+    """
     words = []
     for take in spec.takes:
         channels = " (all channels)" if take.field == "audio" and take.channels == "all" else ""
@@ -190,7 +202,13 @@ def takes_text(spec: Spec) -> str:
 
 
 def joined(requests: Iterable[Request], text: str | None, more: Mapping[str, Any]) -> Iterable[Request]:
-    """Give each request the text and the values that hold for all of them; its own win."""
+    """Give each request the text and the values that hold for all of them; its own win.
+
+    Args:
+        requests: the questions.
+        text: for those that have none.
+        more: values for all.
+    """
     for request in requests:
         yield Request(
             request.audio,

@@ -5,22 +5,28 @@ config.json  environment.json  manifests/  checkpoints/  metrics.jsonl  scores/ 
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
+import json
 import os
 import platform
 import re
 import shutil
 import sys
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic
 
 from auricle.core.config import C, Config, parse
 from auricle.core.errors import CheckpointError, ConfigError, DataError
-from auricle.core.files import read_json, write_json
+from auricle.core.files import digest, read_json, write_json
+from auricle.core.leftovers import is_part, sweep
+from auricle.core.locks import FOLDER_LOCK, only_writer
 
 # The packages whose version can change a number.
 TRACED = ("auricle", "torch", "numpy", "scipy", "soundfile", "soxr", "lhotse", "accelerate", "scikit-learn")
+SUM = "checksum"  # in config.json: of all the rest of it
 FINAL = "final"  # the checkpoint that answers
 OURS = ("config.json", "environment.json", "stages.json", "metrics.jsonl", "report.json", "report.html")
 
@@ -66,25 +72,58 @@ class RunFolder:
             raise CheckpointError(str(error)) from None
         if not isinstance(saved, dict) or not {"system", "preset", "config"} <= saved.keys():
             raise CheckpointError(f"{file} is not the config of a run: it needs system, preset and config")
+        if SUM in saved and saved.pop(SUM) != _checksum(saved):
+            raise CheckpointError(
+                f"{file} is damaged or was changed since it was written: its checksum is another one. Use another run, "
+                f"or take its line '{SUM}' out if you changed it knowingly"
+            )
         return saved
 
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Be the only process that writes this run while the block runs; of a launch of several, the main one is.
+
+        Raises:
+            DataError: another process writes it; the message has its number.
+        """
+        if not is_main_process():
+            yield
+            return
+        with only_writer(self.path / FOLDER_LOCK, f"the run {self.path}"):
+            yield
+
     def done(self, stage: str) -> bool:
-        """Say whether a stage has been completed in this folder."""
-        file = self.path / "stages.json"
-        return file.is_file() and stage in read_json(file)
+        """Say whether a stage has been completed in this folder.
+
+        Raises:
+            CheckpointError: ``stages.json`` is damaged.
+        """
+        return stage in self._stages()
 
     def mark(self, stage: str, **facts: Any) -> None:
         """Record that a stage is complete, with facts about it such as counts and seconds; one process does it."""
         if not is_main_process():
             return
-        file = self.path / "stages.json"
-        stages = read_json(file) if file.is_file() else {}
-        write_json(file, {**stages, stage: facts})
+        write_json(self.path / "stages.json", {**self._stages(), stage: facts})
 
     def facts(self, stage: str) -> dict[str, Any]:
         """Read what `mark` recorded for a completed stage; empty when it is not complete."""
+        return self._stages().get(stage, {})
+
+    def _stages(self) -> dict[str, dict[str, Any]]:
         file = self.path / "stages.json"
-        return dict(read_json(file).get(stage, {})) if file.is_file() else {}
+        if not file.is_file():
+            return {}
+        try:
+            stages = read_json(file)
+        except DataError as error:
+            raise CheckpointError(f"{error}; delete it, and the stages are done again") from None
+        if not isinstance(stages, dict) or not all(isinstance(facts, dict) for facts in stages.values()):
+            raise CheckpointError(
+                f"{file} is not the list of a run's stages: it needs an object of objects; delete it, and the stages "
+                "are done again"
+            )
+        return stages
 
 
 @dataclass(frozen=True)
@@ -105,19 +144,24 @@ class Trained(Generic[C]):
 
 
 def seed_zero(folder: str | Path) -> Path:
-    """Give the run that answers: the folder itself or, where it holds the runs of several seeds, seed 0's."""
+    """Give the run that answers: the folder itself or, where it holds the runs of several seeds, seed 0's.
+
+    Args:
+        folder: a run folder, or one that holds ``seed-0`` and others.
+    """
     path = Path(folder)
     several = not (path / "config.json").exists() and (path / "seed-0" / "config.json").exists()
     return path / "seed-0" if several else path
 
 
-def open_trained(folder: str | Path, system: str, config: type[C]) -> Trained[C]:
+def open_trained(folder: str | Path, system: str, config: type[C], command: str | None = None) -> Trained[C]:
     """Open a trained run of a system.
 
     Args:
         folder: a run folder; of a run with several seeds, seed 0 is taken.
         system: whose run it must be.
         config: class of its config; settings that an older version did not have take their defaults.
+        command: what trains it, without ``--run``; None: ``auricle train SYSTEM``.
 
     Raises:
         CheckpointError: not a run folder, another system's run, or one that is not trained.
@@ -129,7 +173,8 @@ def open_trained(folder: str | Path, system: str, config: type[C]) -> Trained[C]
         raise CheckpointError(f"{folder} is a run of '{saved['system']}', not of '{system}'")
     final = run.checkpoints / FINAL
     if not final.is_dir():
-        raise CheckpointError(f"{folder} is not trained yet; train it with: auricle train {system} --run {folder}")
+        command = command or f"auricle train {system}"
+        raise CheckpointError(f"{folder} is not trained yet; train it with: {command} --run {folder}")
     return Trained(run, parse(config, saved["config"]), str(saved["preset"]), final)
 
 
@@ -141,10 +186,11 @@ def is_main_process() -> bool:
 def open_run(path: str | Path, system: str, preset: str, config: Config, *, overwrite: bool = False) -> RunFolder:
     """Make a run folder, or go on with the one that is there.
 
-    The same config resumes. Another config in the same folder is refused, unless `overwrite` clears what
-    the earlier run wrote (and nothing else that lies in the folder).
+    The same config resumes, and temporary files of a killed process are cleared away. Another config in the same
+    folder is refused, unless `overwrite` clears what the earlier run wrote (and nothing else that lies in the folder).
 
     Raises:
+        CheckpointError: its config is damaged.
         ConfigError: the folder holds another config, another system, or files that are no run.
     """
     run = RunFolder(Path(path))
@@ -159,6 +205,9 @@ def open_run(path: str | Path, system: str, preset: str, config: Config, *, over
             )
         saved["config"] = filled(saved["config"], type(config))
         if all(saved[key] == wanted[key] for key in wanted):
+            if is_main_process():
+                sweep(run.path)
+                sweep(run.cache)
             return run
         if not overwrite:
             raise ConfigError(
@@ -166,11 +215,17 @@ def open_run(path: str | Path, system: str, preset: str, config: Config, *, over
                 f"give another --run, the same settings to go on with it, or --overwrite to replace it"
             )
         clear(run)
-    elif run.path.exists() and any(run.path.iterdir()):
+    elif run.path.exists() and any(path.name != FOLDER_LOCK and not is_part(path) for path in run.path.iterdir()):
         raise ConfigError(f"{run.path} has files in it but no config.json; give an empty or new folder as --run")
-    write_json(run.path / "config.json", {**wanted, "version": importlib.metadata.version("auricle")})
+    content = {**wanted, "version": importlib.metadata.version("auricle")}
+    write_json(run.path / "config.json", {**content, SUM: _checksum(content)})
     write_json(run.path / "environment.json", environment())
     return run
+
+
+def _checksum(content: Mapping[str, Any]) -> str:
+    """Sum up plain values as a file gives them back."""
+    return digest(json.loads(json.dumps(dict(content))))
 
 
 def filled(saved: Any, config: type[Config]) -> Any:

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from auricle.audio import level
-from auricle.audio.files import read_mono
-from auricle.core.errors import DataError
+from auricle.core.errors import AudioError, DataError
 from auricle.data import fields
+from auricle.data.cut_audio import first_path, mono_cut
 
 if TYPE_CHECKING:
     from lhotse import CutSet
@@ -30,11 +30,14 @@ class Clips:
         waves: one (T,) int16 array a clip; half the memory of float32 and all that the files hold.
         facts: the custom fields of each cut, and its id.
         rate_hz: rate of all of them.
+        cuts: where each comes from, for what looks at the audio before level and rate were changed; None where the
+            clips are no longer those of cuts.
     """
 
     waves: list[np.ndarray]
     facts: list[dict[str, Any]]
     rate_hz: int
+    cuts: list[Any] | None = None
 
     def __len__(self) -> int:
         return len(self.waves)
@@ -51,7 +54,8 @@ class Clips:
     def where(self, chosen: np.ndarray) -> Clips:
         """Keep the clips at which a boolean array (N,) is true."""
         index = np.flatnonzero(chosen)
-        return Clips([self.waves[i] for i in index], [self.facts[i] for i in index], self.rate_hz)
+        cuts = None if self.cuts is None else [self.cuts[i] for i in index]
+        return Clips([self.waves[i] for i in index], [self.facts[i] for i in index], self.rate_hz, cuts)
 
     def wave(self, index: int) -> np.ndarray:
         """Give one clip as float32 (T,)."""
@@ -59,34 +63,33 @@ class Clips:
 
 
 def load_clips(cuts: CutSet, rate_hz: int) -> Clips:
-    """Read the audio of every cut, mono at one rate.
+    """Read the audio of every cut, mono at one rate; see `auricle.data.cut_audio.mono_cut`.
 
     Raises:
-        DataError: there is none, or a file cannot be read; the message names the first ones.
+        DataError: there is none, or a cut cannot be read (damaged, silent, past its file's end, changed since the
+            manifest was made); the message names the first ones.
     """
     rows = list(cuts)
     if not rows:
         raise DataError("the manifest is empty")
     with ThreadPoolExecutor(4) as pool:
         read = list(pool.map(lambda cut: _read(cut, rate_hz), rows))
-    failed = [f"{cut.id}: {wave}" for cut, wave in zip(rows, read, strict=True) if isinstance(wave, Exception)]
+    failed = [wave for wave in read if isinstance(wave, str)]
     if failed:
         raise DataError(f"{len(failed)} of {len(rows)} clips cannot be read: {'; '.join(failed[:5])}")
     waves = [wave for wave in read if isinstance(wave, np.ndarray)]
-    return Clips(waves, [{**(cut.custom or {}), "id": cut.id, "path": _path(cut)} for cut in rows], rate_hz)
+    facts = [{**(cut.custom or {}), "id": cut.id, "path": first_path(cut)} for cut in rows]
+    return Clips(waves, facts, rate_hz, rows)
 
 
-def _path(cut: Any) -> str:
-    return str(cut.recording.sources[0].source)
-
-
-def _read(cut: Any, rate_hz: int) -> np.ndarray | Exception:
+def _read(cut: Any, rate_hz: int) -> np.ndarray | str:
+    """Give the samples, or why there are none."""
     try:
-        wave, rate, _ = read_mono(_path(cut), rate_hz)
-    except Exception as error:
-        return error
-    start, length = round(cut.start * rate), round(cut.duration * rate)
-    return as_int16(wave[start : start + length])
+        return as_int16(mono_cut(cut, rate_hz)[0])
+    except DataError as error:
+        return str(error)
+    except AudioError as error:
+        return f"{cut.id}: {error}"
 
 
 def as_int16(wave: np.ndarray) -> np.ndarray:

@@ -44,6 +44,9 @@ TEXT: Final = "text"
 PROMPT: Final = "prompt"
 """Key of the text: utterances with the same key say the same thing, also across speakers."""
 
+FINGERPRINT: Final = "fingerprint"
+"""Of the file that the cut was made of, as `auricle.data.cut_audio.fingerprint` gives it: a changed file is noticed."""
+
 SPLIT: Final = "split"
 """``train``, ``dev`` or ``test``."""
 

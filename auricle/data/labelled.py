@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from auricle.core.errors import ConfigError, DataError
 from auricle.data import corpora, fields, manifest
-from auricle.data.splits import split_groups
+from auricle.data.cut_audio import check_cut
+from auricle.data.splits import split_classes
 
 if TYPE_CHECKING:
     from lhotse.cut import Cut
 
 
 def split_manifest(source: str, draw: int) -> tuple[dict[str, list[Cut]], str]:
-    """Split a labelled manifest: by its own split column, else by voice, else by clip.
+    """Split a labelled manifest: by its own split column, else by voice, else by clip, with both classes in each split.
 
     Args:
         source: path of the manifest.
@@ -26,7 +27,7 @@ def split_manifest(source: str, draw: int) -> tuple[dict[str, list[Cut]], str]:
 
     Raises:
         ConfigError: no such file.
-        DataError: clips without a label, or too few to split.
+        DataError: clips without a label or whose audio cannot be had, or a class in too few voices to split.
     """
     path = Path(source)
     if not path.is_file():
@@ -42,7 +43,10 @@ def split_manifest(source: str, draw: int) -> tuple[dict[str, list[Cut]], str]:
         groups = {cut.id: group_of(cut) for cut in cuts}
         voiced = any(cut.custom.get(fields.SPEAKER_GROUP) or cut.custom.get(fields.SPEAKER) for cut in cuts)
         how = "by voice" if voiced else "by clip"
-        assigned = split_groups(dict.fromkeys(groups.values(), "own"), draw)
+        classes: dict[str, set[str]] = {}
+        for cut in cuts:
+            classes.setdefault(groups[cut.id], set()).add(cut.custom[fields.LABEL])
+        assigned = split_classes(classes, draw)
         for cut in cuts:
             cut.custom[fields.SPLIT] = assigned[groups[cut.id]]
     return {name: [cut for cut in cuts if cut.custom[fields.SPLIT] == name] for name in fields.SPLITS}, how
@@ -55,11 +59,14 @@ def group_of(cut: Any) -> str:
 
 
 def need_labels(cuts: Iterable[Any], path: str | Path) -> None:
-    """Refuse a manifest with clips that have no label.
+    """Refuse a manifest with clips that have no label, or whose audio cannot be had as they say.
 
     Raises:
         DataError: there is one.
     """
+    cuts = list(cuts)
+    for cut in cuts:
+        check_cut(cut)
     unlabelled = [cut.id for cut in cuts if (cut.custom or {}).get(fields.LABEL) not in fields.LABELS]
     if unlabelled:
         raise DataError(

@@ -18,7 +18,10 @@ from typing import TYPE_CHECKING, Any
 from auricle.audio.files import probe
 from auricle.core.errors import AudioError, DataError
 from auricle.core.files import read_jsonl, write_jsonl
+from auricle.core.lines import lines
 from auricle.data import fields
+from auricle.data.cut_audio import FILE, fingerprint, refuse_sources
+from auricle.data.manifest_sum import check_sum, remove_sum, write_sum
 
 if TYPE_CHECKING:
     from lhotse import CutSet
@@ -31,7 +34,10 @@ _SPOOF = ("spoof", "fake", "0")
 _TRUE, _FALSE = ("true", "1", "yes"), ("false", "0", "no")
 _SHOWN = 20  # problems that a message lists
 # Attributes of a Lhotse cut; a custom field of the same name would be hidden by them.
-_RESERVED = ("id", "start", "end", "duration", "channel", "type", "recording", "features", "supervisions", "custom")
+_RESERVED = (
+    "id", "start", "end", "duration", "channel", "type", "recording", "features", "supervisions", "custom",
+    fields.FINGERPRINT,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,7 @@ class ManifestSummary:
         speakers: cuts per speaker.
         generators: cuts per generator.
         dropped: rows that were left out, each with file, line and reason.
+        notes: what a reader has to know, one sentence each.
     """
 
     cuts: int
@@ -53,6 +60,7 @@ class ManifestSummary:
     speakers: dict[str, int]
     generators: dict[str, int]
     dropped: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = field(default=())
 
     def __str__(self) -> str:
         """Say it in a few lines for a terminal."""
@@ -62,6 +70,7 @@ class ManifestSummary:
                 shown = ", ".join(f"{name or 'none'} {count}" for name, count in list(counts.items())[:_SHOWN])
                 more = f", ... {len(counts) - _SHOWN} more" if len(counts) > _SHOWN else ""
                 parts.append(f"{title}: {shown}{more}")
+        parts += self.notes
         if self.dropped:
             parts += [f"{len(self.dropped)} rows left out:", *self.dropped[:_SHOWN]]
         if len(self.dropped) > _SHOWN:
@@ -124,7 +133,7 @@ def cut(name: str, path: str | Path, custom: dict[str, Any]) -> Cut:
         channel_ids=channels,
     )
     made = recording.to_cut()
-    made.custom = dict(custom)
+    made.custom = {**custom, fields.FINGERPRINT: fingerprint(file)}
     made.supervisions = [
         SupervisionSegment(
             id=name,
@@ -157,24 +166,17 @@ def _header(csv_path: Path, names: list[str] | None) -> None:
 
 def _rows(csv_path: Path) -> Iterator[tuple[int, dict[str, str] | str]]:
     """Yield line number and row; a row that does not fit the header comes as the text of its problem."""
+    reader = csv.reader((line + "\n" for line in lines(csv_path)), strict=True)
     try:
-        with open(csv_path, newline="", encoding="utf-8-sig") as lines:
-            reader = csv.reader(lines, strict=True)
-            names = [name.strip() for name in next(reader, [])]
-            _header(csv_path, names)
-            for values in reader:
-                if not any(value.strip() for value in values):
-                    continue
-                if len(values) != len(names):
-                    yield reader.line_num, f"{len(values)} columns; expected {len(names)} as in the header"
-                else:
-                    yield reader.line_num, dict(zip(names, (value.strip() for value in values), strict=True))
-    except FileNotFoundError:
-        raise DataError(f"{csv_path} does not exist") from None
-    except IsADirectoryError:
-        raise DataError(f"{csv_path} is a folder; expected a CSV file") from None
-    except UnicodeDecodeError as error:
-        raise DataError(f"{csv_path} is not text in UTF-8: {error}") from None
+        names = [name.strip() for name in next(reader, [])]
+        _header(csv_path, names)
+        for values in reader:
+            if not any(value.strip() for value in values):
+                continue
+            if len(values) != len(names):
+                yield reader.line_num, f"{len(values)} columns; expected {len(names)} as in the header"
+            else:
+                yield reader.line_num, dict(zip(names, (value.strip() for value in values), strict=True))
     except csv.Error as error:
         raise DataError(f"{csv_path}, line {reader.line_num}: not CSV: {error}") from None
 
@@ -241,7 +243,7 @@ def _row_cut(folder: Path, line: int, row: dict[str, str], first_line: dict[Path
 def _sources(value: Any) -> Iterator[dict[str, Any]]:
     """Find the audio sources in a cut's dictionary, however the cut is mixed."""
     if isinstance(value, dict):
-        if value.get("type") == "file" and "source" in value:
+        if value.get("type") == FILE and "source" in value:
             yield value
         for inner in value.values():
             yield from _sources(inner)
@@ -251,14 +253,14 @@ def _sources(value: Any) -> Iterator[dict[str, Any]]:
 
 
 def write(cuts: Iterable[Cut], path: str | Path) -> None:
-    """Write a manifest atomically.
+    """Write a manifest atomically, and beside it ``NAME.jsonl.sha256``, by which `read` notices damage.
 
     Args:
         cuts: a CutSet, or any cuts.
         path: the file, ``.jsonl``.
 
     Raises:
-        DataError: the name does not end in ``.jsonl``, or two cuts have the same id.
+        DataError: the name does not end in ``.jsonl``, two cuts have the same id, or audio is no file.
     """
     path = Path(path)
     if path.suffix != ".jsonl":
@@ -271,25 +273,31 @@ def write(cuts: Iterable[Cut], path: str | Path) -> None:
             raise DataError(f"{path}: two cuts have the id {cut.id!r}; ids must differ")
         seen.add(cut.id)
         row = cut.to_dict()
+        refuse_sources(row, str(cut.id))
         for source in _sources(row):
             file = Path(source["source"]).resolve()
             source["source"] = file.relative_to(folder).as_posix() if file.is_relative_to(folder) else str(file)
         rows.append(row)
+    remove_sum(path)  # never an old sum beside a new manifest, whenever this is stopped
     write_jsonl(path, rows)
+    write_sum(path)
 
 
 def read(path: str | Path) -> CutSet:
-    """Read a manifest; relative audio paths are taken from its folder.
+    """Read a manifest, plain or gzip; relative audio paths are taken from its folder.
 
     Raises:
-        DataError: the file is missing, or a line is not a cut.
+        DataError: the file is missing, damaged (by the sum that `write` leaves beside it), a line is not a cut, or a
+            cut has audio that is no file (a command, a URL): nothing in a manifest is executed or fetched.
     """
     from lhotse import CutSet
     from lhotse.serialization import deserialize_item
 
     path = Path(path)
     cuts = []
+    check_sum(path)
     for number, row in enumerate(read_jsonl(path), 1):
+        refuse_sources(row, f"{path}, entry {number}")
         try:
             cut = deserialize_item(row)
             if not hasattr(cut, "supervisions"):

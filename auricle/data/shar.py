@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import soundfile
 
-from auricle.audio.files import read as read_audio
-from auricle.core.errors import AudioError, ConfigError, DataError
-from auricle.data import manifest
+from auricle.core.errors import ConfigError, DataError
+from auricle.data import fields, manifest
+from auricle.data.cut_audio import SHAR, CutAudio, read_cut
+from auricle.data.shar_reader import Shards, safe_name
 
 if TYPE_CHECKING:
     from lhotse import CutSet
@@ -34,16 +35,21 @@ __all__ = ["FORMATS", "SharSummary", "export", "read", "wave"]
 
 @dataclass(frozen=True)
 class SharSummary:
-    """What an export wrote: cuts, shards, hours of audio and bytes."""
+    """What an export wrote: cuts, shards, hours of audio, bytes, and ids that were changed to stay inside a folder."""
 
     cuts: int
     shards: int
     hours: float
     size_bytes: int
+    renamed: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        """Say it in one line."""
-        return f"{self.cuts} cuts, {self.hours:.2f} h, in {self.shards} shards, {self.size_bytes / 1e6:.1f} MB"
+        """Say it in a line, and in another one where ids were changed."""
+        text = f"{self.cuts} cuts, {self.hours:.2f} h, in {self.shards} shards, {self.size_bytes / 1e6:.1f} MB"
+        if not self.renamed:
+            return text
+        old, new = self.renamed[0], safe_name(self.renamed[0])
+        return f"{text}\n{len(self.renamed)} ids lead out of a folder and were changed: {old!r} is {new!r}"
 
 
 def export(
@@ -52,7 +58,7 @@ def export(
     """Write cuts with their audio as Shar; the folder appears when it is complete.
 
     Args:
-        source: a manifest, or cuts of one audio file each; supervisions and custom fields go along.
+        source: a manifest, or cuts of one recording each; supervisions and custom fields go along.
         folder: where to; new or empty.
         shard_size: cuts in a shard.
         form: coding of the audio: ``wav`` (32-bit float, exact) or ``flac`` (16 bit, a quarter of the size; exact
@@ -88,24 +94,29 @@ def _write(cuts: Iterable[Cut], folder: Path, shard_size: int, form: str) -> Sha
     from lhotse.shar.writers.cut import JsonlShardWriter
     from lhotse.shar.writers.tar import TarWriter
 
-    count, seconds, problems, seen = 0, 0.0, [], set()
+    count, seconds = 0, 0.0
+    problems: list[str] = []
+    renamed: list[str] = []
+    seen: set[str] = set()
     with (
         JsonlShardWriter(f"{folder}/cuts.%06d.jsonl.gz", shard_size) as rows,
         TarWriter(f"{folder}/recording.%06d.tar", shard_size) as audio,
     ):
         for cut in cuts:
-            if cut.id in seen:
-                raise DataError(f"two cuts have the id {cut.id!r}; ids must differ")
-            seen.add(cut.id)
+            name = safe_name(cut.id)
+            if name in seen:
+                raise DataError(f"two cuts have the id {name!r}; ids must differ")
+            seen.add(name)
+            renamed += [cut.id] if name != cut.id else []
             try:
-                samples = wave(cut)
-            except (AudioError, DataError) as error:
-                problems.append(f"{cut.id}: {error}")
+                found = read_cut(cut, judge=False)
+            except DataError as error:
+                problems.append(str(error))
                 continue
-            placed = _placed(cut, samples.shape[1])
-            audio.write(f"{cut.id}.{form}", _coded(samples, placed.sampling_rate, form))
+            placed = _placed(cut, name, found)
+            audio.write(f"{name}.{form}", _coded(found.wave, found.rate_hz, form))
             text = json.dumps(placed.recording.to_dict()) + "\n"
-            audio.write(f"{cut.id}.json", io.BytesIO(text.encode()), count=False)
+            audio.write(f"{name}.json", io.BytesIO(text.encode()), count=False)
             rows.write(placed)
             count, seconds = count + 1, seconds + placed.duration
         shards = len(rows.output_paths)
@@ -114,7 +125,8 @@ def _write(cuts: Iterable[Cut], folder: Path, shard_size: int, form: str) -> Sha
         raise DataError(f"{len(problems)} cuts cannot be exported: {'; '.join(problems[:5])}{more}")
     if not count:
         raise DataError("there is no cut to export")
-    return SharSummary(count, shards, seconds / 3600, sum(file.stat().st_size for file in folder.iterdir()))
+    size = sum(file.stat().st_size for file in folder.iterdir())
+    return SharSummary(count, shards, seconds / 3600, size, tuple(renamed))
 
 
 def _coded(samples: np.ndarray, rate_hz: int, form: str) -> io.BytesIO:
@@ -126,7 +138,7 @@ def _coded(samples: np.ndarray, rate_hz: int, form: str) -> io.BytesIO:
 
 
 def wave(cut: Cut) -> np.ndarray:
-    """Give the samples of a cut of one recording, from a file or from Shar.
+    """Give the samples of a cut of one recording, from files or from Shar; see `auricle.data.cut_audio.read_cut`.
 
     Args:
         cut: as from `manifest.read` or `read`.
@@ -135,38 +147,30 @@ def wave(cut: Cut) -> np.ndarray:
         (C, T) float32 at the recording's rate.
 
     Raises:
-        AudioError: the audio is refused.
-        DataError: the cut has no recording, or one of several files.
+        DataError: the audio is refused, or cannot be had as the cut says.
     """
-    recording = getattr(cut, "recording", None)
-    if recording is None or len(recording.sources) != 1 or recording.transforms:
-        raise DataError(f"{cut.id}: expected a cut of one audio file, without transforms")
-    first = recording.sources[0]
-    channels = cut.channel if isinstance(cut.channel, list) else [cut.channel]
-    chosen = [recording.channel_ids.index(channel) for channel in channels]
-    if first.type != "file":
-        return np.asarray(cut.load_audio(), np.float32)
-    found = read_audio(first.source, cut.start, cut.duration, check=False)
-    if found.rate_hz != recording.sampling_rate:
-        raise DataError(f"{first.source} is at {found.rate_hz} Hz; the manifest says {recording.sampling_rate} Hz")
-    return found.wave[chosen]
+    return read_cut(cut, judge=False).wave
 
 
-def _placed(cut: Any, samples: int) -> Any:
+def _placed(cut: Any, name: str, found: CutAudio) -> Any:
     """Give the cut as it stands in a shard: it begins at 0 of a recording that holds nothing else."""
     from lhotse import fastcopy
     from lhotse.audio import AudioSource
 
     channels = cut.channel if isinstance(cut.channel, list) else [cut.channel]
-    duration_s = samples / cut.sampling_rate
+    samples = found.wave.shape[1]
     recording = fastcopy(
         cut.recording,
-        sources=[AudioSource(type="shar", channels=channels, source="")],
+        sources=[AudioSource(type=SHAR, channels=channels, source="")],
         num_samples=samples,
-        duration=duration_s,
+        sampling_rate=found.rate_hz,
+        duration=samples / found.rate_hz,
         channel_ids=channels,
+        transforms=None,
     )
-    return fastcopy(cut, start=0, duration=duration_s, recording=recording)
+    # the audio in a shard is coded anew: it is not the file that the manifest was made of
+    custom = {key: value for key, value in (cut.custom or {}).items() if key != fields.FINGERPRINT}
+    return fastcopy(cut, id=name, start=0, duration=samples / found.rate_hz, recording=recording, custom=custom or None)
 
 
 def read(folder: str | Path, split: bool = False, shuffle: bool = False, seed: int = 0) -> CutSet:
@@ -195,5 +199,4 @@ def read(folder: str | Path, split: bool = False, shuffle: bool = False, seed: i
     if numbers[0] != numbers[1]:
         odd = sorted(set(numbers[0]) ^ set(numbers[1]))
         raise DataError(f"{folder}: shard {odd[0]} has only one of cuts and recording; export it again")
-    paths = {"cuts": [str(file) for file in names[0]], "recording": [str(file) for file in names[1]]}
-    return CutSet.from_shar(fields=paths, split_for_dataloading=split, shuffle_shards=shuffle, seed=seed)
+    return CutSet(cuts=Shards(list(zip(*names, strict=True)), split, shuffle, seed))

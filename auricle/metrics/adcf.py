@@ -1,12 +1,13 @@
 """Architecture-agnostic detection cost (a-DCF): one score decides about impostors and spoofs at once.
 
 Source: Shim et al., "a-DCF: an architecture agnostic metric with application to spoofing-robust speaker verification",
-Odyssey 2024 (arXiv 2403.01355). The default priors and costs are those of ASVspoof 5's released scorer.
+Odyssey 2024 (arXiv 2403.01355). Two sets of priors and costs go by the name of a-DCF: `COST_MODEL`, the default here,
+is that of the authors' code (shimhz/a_dcf, ``CostModel``), and `ASVSPOOF5` that of the released scorer of ASVspoof 5.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -67,11 +68,29 @@ def adcf_weights(
     return AdcfWeights(miss, nontarget, spoof, min(miss, nontarget + spoof))
 
 
-ASVSPOOF5 = adcf_weights()
+class AdcfCosts(TypedDict):
+    """Priors and costs, as `min_a_dcf` and `a_dcf` take them: ``min_a_dcf(target, nontarget, spoof, **ASVSPOOF5)``."""
+
+    p_target: float
+    p_nontarget: float
+    p_spoof: float
+    c_miss: float
+    c_fa_nontarget: float
+    c_fa_spoof: float
+
+
+COST_MODEL: AdcfCosts = {
+    "p_target": 0.9, "p_nontarget": 0.05, "p_spoof": 0.05, "c_miss": 1.0, "c_fa_nontarget": 10.0, "c_fa_spoof": 20.0,
+}  # fmt: skip
+ASVSPOOF5: AdcfCosts = {
+    "p_target": 0.9405, "p_nontarget": 0.0095, "p_spoof": 0.05, "c_miss": 1.0, "c_fa_nontarget": 10.0,
+    "c_fa_spoof": 10.0,
+}  # fmt: skip
+_DEFAULT = adcf_weights(**COST_MODEL)
 
 
 def a_dcf_of_rates(
-    miss: npt.ArrayLike, nontarget: npt.ArrayLike, spoof: npt.ArrayLike, *, weights: AdcfWeights = ASVSPOOF5
+    miss: npt.ArrayLike, nontarget: npt.ArrayLike, spoof: npt.ArrayLike, *, weights: AdcfWeights = _DEFAULT
 ) -> FloatArray:
     """Give the normalised a-DCF of error rates that are known, such as those of many replicates.
 
@@ -79,7 +98,7 @@ def a_dcf_of_rates(
         miss: shares of targets refused, any shape.
         nontarget: shares of nontargets accepted, the same shape.
         spoof: shares of spoofs accepted, the same shape.
-        weights: what each error costs.
+        weights: what each error costs; that of `COST_MODEL` by default.
 
     Returns:
         The cost, in the shape of the rates; NaN where a rate that weighs something is NaN.

@@ -24,6 +24,7 @@ from auricle.metrics.detection import (
     min_dcf,
     min_dcf_from_counts,
 )
+from auricle.metrics.shares import FEWEST_ITEMS, apart, at_edge
 from auricle.metrics.trials import FloatArray, IntArray, check_labels, check_scores
 
 Statistic = Literal["eer", "auc", "min_dcf"] | Callable[..., Any]
@@ -220,8 +221,8 @@ def bootstrap(
 
     By speaker, G - 1 of G groups are drawn per replicate, which makes the spread right for few groups (Rao & Wu,
     1988), and the quantiles are those of an expanded percentile interval (Hesterberg, 2015). With under about six
-    groups the interval is still a rough one. Where a detector makes no error at all, the interval has width zero: it
-    says nothing about errors rarer than one in the number of trials.
+    groups the interval is still a rough one. Where a detector makes no error at all, or nothing else, the interval of
+    these three goes to the exact limits of n trials, those of the smaller class (`auricle.metrics.shares.apart`).
 
     Args:
         statistic: ``"eer"``, ``"auc"``, ``"min_dcf"`` (or these functions), or a function of
@@ -242,7 +243,13 @@ def bootstrap(
         ConfigError: an unknown statistic or too few replicates.
     """
     n_groups = None if groups is None else np.unique(np.asarray(groups).astype(str)).size
-    return _interval(replicates(statistic, scores, labels, groups, n, seed=seed), n_groups)
+    interval = _interval(replicates(statistic, scores, labels, groups, n, seed=seed), n_groups)
+    trials = _Trials(scores, labels)
+    name = _BY_FUNCTION.get(statistic) if callable(statistic) else statistic
+    if name not in _FROM_COUNTS:
+        return interval
+    value = float(trials.statistic(name, np.ones((1, trials.size), dtype=np.int64))[0])  # type: ignore[arg-type]
+    return apart(str(name), value, interval, int(min(trials.truth.sum(), (~trials.truth).sum())))
 
 
 def weighted_bootstrap(
@@ -283,17 +290,20 @@ def weighted_bootstrap(
 
 
 def mean_bootstrap(values: npt.ArrayLike, n: int = 1000, *, seed: int) -> tuple[float, float] | None:
-    """Give the 95 % interval of a mean over items; None for a single one.
+    """Give the 95 % interval of a mean over items; None with fewer than `FEWEST_ITEMS`.
 
     Args:
-        values: one number an item (N,).
+        values: one number an item (N,); of booleans it is a share, with exact limits where all are alike.
         n: number of replicates, at least 100.
         seed: seed of the resampling.
     """
-    array = np.asarray(values, np.float64)
-    if array.size < 2:
+    given = np.asarray(values)
+    array = given.astype(np.float64)
+    _check_replicates(n)
+    if array.size < FEWEST_ITEMS:
         return None
-    return weighted_bootstrap(lambda counts: counts @ array / counts.sum(axis=1), array.size, n=n, seed=seed)
+    interval = weighted_bootstrap(lambda counts: counts @ array / counts.sum(axis=1), array.size, n=n, seed=seed)
+    return at_edge(float(array.mean()), interval, array.size) if given.dtype == np.bool_ else interval
 
 
 def paired_bootstrap(

@@ -11,13 +11,15 @@ depends on the order of the trials.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from auricle.core.errors import ConfigError
 from auricle.metrics.trials import Counts, FloatArray, IntArray, check_scores, cumulative_counts
+
+Ties = Literal["together", "official"]
 
 
 class EqualErrorRate(NamedTuple):
@@ -70,25 +72,48 @@ def eer_from_counts(bonafide: IntArray, spoof: IntArray) -> FloatArray:
         return np.asarray((rejected / n_real + accepted / n_fake) / 2)
 
 
-def eer(bonafide: npt.ArrayLike, spoof: npt.ArrayLike) -> EqualErrorRate:
-    """Measure the equal error rate as the ASVspoof scorer defines it.
+def eer(bonafide: npt.ArrayLike, spoof: npt.ArrayLike, ties: Ties = "together") -> EqualErrorRate:
+    """Measure the equal error rate.
 
     Sort all scores; take the score s where FRR(s) and FAR(s) differ least (the lowest one if several do) and average
-    the two. Equal scores move together, so the result does not depend on the order of the trials.
+    the two. Where all scores differ this is what the scorers of ASVspoof give, to the last bit.
 
     Args:
         bonafide: scores of bona fide trials, shape (N,).
         spoof: scores of spoof trials, shape (M,).
+        ties: ``together``: equal scores are passed at once, so the result does not depend on an order. ``official``:
+            one by one, bona fide first, as the scorers of ASVspoof 2019, 2021 and 5 do; with scores of few different
+            values this is what the field publishes, and no threshold can reach it.
 
     Returns:
         (eer in [0, 1], threshold s): a trial is accepted when its score is above s.
 
     Raises:
         DataError: an empty class, or NaN or Inf among the scores.
+        ConfigError: another rule.
     """
+    if _official(ties):
+        return _official_eer(check_scores(bonafide, "bona fide"), check_scores(spoof, "spoof"))
     counts = cumulative_counts(bonafide, spoof)
     index = int(eer_index(counts.bonafide, counts.spoof))
     return EqualErrorRate(float(eer_from_counts(counts.bonafide, counts.spoof)), float(counts.thresholds[index]))
+
+
+def _official(ties: Ties) -> bool:
+    if ties not in ("together", "official"):
+        raise ConfigError(f"equal scores are passed 'together' or by the 'official' rule, not {ties!r}")
+    return ties == "official"
+
+
+def _official_eer(real: FloatArray, fake: FloatArray) -> EqualErrorRate:
+    scores = np.concatenate([real, fake])
+    order = np.argsort(scores, kind="stable")  # of equal scores the bona fide ones come first
+    passed = np.concatenate([[0], np.cumsum(order < real.size)])
+    left = fake.size - (np.arange(scores.size + 1) - passed)
+    frr, far = passed / real.size, left / fake.size
+    index = int(np.argmin(np.abs(frr - far)))
+    threshold = scores[order[index - 1]] if index else np.nextafter(scores[order[0]], -np.inf)
+    return EqualErrorRate(float((frr[index] + far[index]) / 2), float(threshold))
 
 
 def _hull_blocks(counts: Counts) -> list[tuple[int, int]]:
@@ -230,6 +255,7 @@ def act_dcf(
     p_target: float = 0.95,
     c_miss: float = 1.0,
     c_fa: float = 10.0,
+    ties: Ties = "together",
 ) -> float:
     """Measure the detection cost at the Bayes threshold, with the scores read as natural-log likelihood ratios.
 
@@ -242,13 +268,14 @@ def act_dcf(
         p_target: prior of bona fide trials.
         c_miss: cost of rejecting a bona fide trial.
         c_fa: cost of accepting a spoof.
+        ties: as in `error_rates`.
 
     Raises:
         DataError: an empty class, or NaN or Inf among the scores.
         ConfigError: a prior outside (0, 1) or a cost that is not positive.
     """
     miss, false_alarm = _costs(p_target, c_miss, c_fa)
-    frr, far = error_rates(bonafide, spoof, float(np.log(false_alarm / miss)))
+    frr, far = error_rates(bonafide, spoof, float(np.log(false_alarm / miss)), ties)
     return (miss * frr + false_alarm * far) / min(miss, false_alarm)
 
 
@@ -296,13 +323,14 @@ def min_cllr(bonafide: npt.ArrayLike, spoof: npt.ArrayLike) -> float:
     return float(nats / (2 * np.log(2)))
 
 
-def error_rates(bonafide: npt.ArrayLike, spoof: npt.ArrayLike, threshold: float) -> ErrorRates:
+def error_rates(bonafide: npt.ArrayLike, spoof: npt.ArrayLike, threshold: float, ties: Ties = "together") -> ErrorRates:
     """Measure both error rates when scores above `threshold` are accepted as bona fide.
 
     Args:
         bonafide: scores of bona fide trials, shape (N,).
         spoof: scores of spoof trials, shape (M,).
         threshold: the decision threshold.
+        ties: ``official`` accepts a score exactly on the threshold too, as the scorer of ASVspoof 5 does.
 
     Raises:
         DataError: an empty class, or NaN or Inf among the scores.
@@ -311,6 +339,8 @@ def error_rates(bonafide: npt.ArrayLike, spoof: npt.ArrayLike, threshold: float)
     if np.isnan(threshold):
         raise ConfigError("the threshold is NaN; give a number")
     real, fake = check_scores(bonafide, "bona fide"), check_scores(spoof, "spoof")
+    if _official(ties):
+        return ErrorRates(float(np.mean(real < threshold)), float(np.mean(fake >= threshold)))
     return ErrorRates(float(np.mean(real <= threshold)), float(np.mean(fake > threshold)))
 
 

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from auricle.core.errors import DataError
 from auricle.metrics.bootstrap import weighted_bootstrap
+from auricle.metrics.shares import FEWEST_ITEMS, at_edge
 from auricle.metrics.trials import FloatArray, IntArray
 
 REAL, FAKE = "real", "fake"
@@ -92,10 +93,12 @@ def verdicts(
         "parse_failure_rate": lambda weights: _share(weights, says[None]),
     }
     counts = {"recall_real": int(is_real.sum()), "recall_fake": int((~is_real).sum())}
-    return {
-        name: _estimate(statistic, len(truth), groups, n, seed, counts.get(name))
+    found = {
+        name: _estimate(statistic, len(truth), groups, n, seed, counts.get(name), share=name != "balanced_accuracy")
         for name, statistic in statistics.items()
     }
+    found["balanced_accuracy"] = _balanced(found)
+    return found
 
 
 def best_constant(places: Sequence[int], size: int, reach: int = 0) -> int:
@@ -165,12 +168,13 @@ def grounding(
     for name in ("hit", "near"):
         numbers[f"{name}_over_majority"] = numbers[name] - numbers[f"majority_{name}"]
     some = None if groups is None else [groups[i] for i in with_one]
-    found = {name: _mean(value, some, n, seed) for name, value in numbers.items()}
+    found = {name: _mean(value, some, n, seed, share=name in values) for name, value in numbers.items()}
     kinds = [(said[i].kind, str(truth[i].kind)) for i in with_one]
-    found["kind_f1"] = _estimate(lambda weights: _macro_f1(weights, kinds), len(kinds), some, n, seed)
+    found["kind_f1"] = _estimate(lambda weights: _macro_f1(weights, kinds), len(kinds), some, n, seed, share=True)
     if without:
         alarms = np.array([said[i].kind not in (None, NONE) for i in without], dtype=np.float64)
-        found["false_alarm"] = _mean(alarms, None if groups is None else [groups[i] for i in without], n, seed)
+        others = None if groups is None else [groups[i] for i in without]
+        found["false_alarm"] = _mean(alarms, others, n, seed, share=True)
     return found
 
 
@@ -180,7 +184,7 @@ def share(
     """Give the share of hits, or the mean of any numbers, with its interval.
 
     Args:
-        hits: booleans or numbers, one an item.
+        hits: booleans or numbers, one an item; of booleans, limits at none and at all are exact.
         groups: group of each item to resample by; None resamples items.
         n: replicates.
         seed: of the resampling.
@@ -188,7 +192,8 @@ def share(
     Raises:
         DataError: no items.
     """
-    return _mean(np.asarray(hits, dtype=np.float64), groups, n, seed)
+    given = np.asarray(hits)
+    return _mean(given.astype(np.float64), groups, n, seed, share=given.dtype == np.bool_)
 
 
 def diversity(texts: Sequence[str]) -> tuple[float, float]:
@@ -227,10 +232,20 @@ def _macro_f1(weights: IntArray, kinds: Sequence[tuple[str | None, str]]) -> Flo
     return np.mean([_f1(weights, claimed == kind, true == kind) for kind in np.unique(true)], axis=0)
 
 
-def _mean(values: FloatArray, groups: Sequence[Any] | None, n: int, seed: int) -> Estimate:
+def _mean(values: FloatArray, groups: Sequence[Any] | None, n: int, seed: int, share: bool) -> Estimate:
     return _estimate(
-        lambda weights: weights @ values / np.maximum(weights.sum(axis=1), 1), values.size, groups, n, seed
+        lambda weights: weights @ values / np.maximum(weights.sum(axis=1), 1), values.size, groups, n, seed, share=share
     )
+
+
+def _balanced(found: dict[str, Estimate]) -> Estimate:
+    """Give balanced accuracy the limits of both recalls where each of them is all or nothing."""
+    whole, recalls = found["balanced_accuracy"], [found["recall_real"], found["recall_fake"]]
+    limits = [one.ci95 for one in recalls if one.ci95 is not None and one.value in (0.0, 1.0)]
+    if whole.ci95 is None or len(limits) < len(recalls):
+        return whole
+    low, high = (sum(limit[place] for limit in limits) / 2 for place in (0, 1))
+    return whole._replace(ci95=(min(low, whole.ci95[0]), max(high, whole.ci95[1])))
 
 
 def _estimate(
@@ -240,9 +255,14 @@ def _estimate(
     n: int,
     seed: int,
     count: int | None = None,
+    share: bool = False,
 ) -> Estimate:
-    """Give a figure with its interval; clips of one group alone have none."""
+    """Give a figure with its interval; few clips, or clips of one group alone, have none."""
+    if size < 1:
+        raise DataError("there are no items to measure; give at least one")
     value = float(statistic(np.ones((1, size), dtype=np.int64))[0])
-    few = size < 2 or (groups is not None and len(set(groups)) < 2)
-    interval = None if few else weighted_bootstrap(statistic, size, groups, n, seed=seed)
-    return Estimate(value, interval, size if count is None else count)
+    items = size if count is None else count
+    if items < FEWEST_ITEMS or (groups is not None and len(set(groups)) < 2):
+        return Estimate(value, None, items)
+    interval = weighted_bootstrap(statistic, size, groups, n, seed=seed)
+    return Estimate(value, at_edge(value, interval, items) if share else interval, items)

@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from auricle.core.errors import DataError
-from auricle.core.report import MetricRow
+from auricle.core.report import MetricRow, possible_range
 from auricle.metrics.bootstrap import bootstrap, mean_bootstrap
 from auricle.metrics.detection import eer
+from auricle.metrics.shares import FEWEST_ITEMS, at_edge
 from auricle.metrics.trials import split
 
 FEWEST_SPEAKERS = 4  # for an interval over speakers
@@ -66,7 +67,8 @@ def eer_row(
         fewest: with fewer speakers than this the interval is over clips.
 
     Returns:
-        The row, and a sentence for the report if there were too few speakers, else None.
+        The row, without an interval where a class has fewer than `FEWEST_ITEMS` clips, and a sentence for the report
+        if there were too few clips or speakers, else None.
 
     Raises:
         DataError: as `auricle.metrics.bootstrap.bootstrap`.
@@ -79,8 +81,12 @@ def eer_row(
         if speakers < fewest:
             note = f"eer of {group}: {speakers} speakers are too few, its interval is over clips"
             groups = None
-    interval = bootstrap("eer", scores, labels, groups, replicates, seed=seed)
     size = real.size + fake.size
+    interval = None
+    if min(real.size, fake.size) < FEWEST_ITEMS:
+        note = f"eer of {group}: fewer than {FEWEST_ITEMS} clips of a class are too few for an interval"
+    else:
+        interval = bootstrap("eer", scores, labels, groups, replicates, seed=seed)
     return percent(name, eer(real, fake).eer, size, interval, group=group, baseline=baseline), note
 
 
@@ -94,11 +100,12 @@ def mean_row(
     replicates: int,
     seed: int,
 ) -> MetricRow:
-    """Make the row of a mean over items, with its bootstrap interval over items; a single item has no interval.
+    """Make the row of a mean over items, with its bootstrap interval over items; few items have no interval.
 
     Args:
         name: the metric.
-        values: one number an item, shape (N,), in `unit`.
+        values: one number an item, shape (N,), in `unit`. Of booleans, or in percent, it is a share: exact limits at
+            0 and at all.
         unit: unit of the values; ``%`` for values that are in percent already.
         group: part of the data.
         baseline: name of the baseline; None for the system itself.
@@ -112,12 +119,16 @@ def mean_row(
     numbers = np.asarray(values)
     if numbers.size == 0:
         raise DataError(f"there are no values of {name!r} in {group!r}; a mean needs at least one")
+    value, interval = float(np.mean(numbers)), mean_bootstrap(numbers, replicates, seed=seed)
+    if interval is not None and unit == "%" and possible_range(name, unit) == (0.0, 100.0):
+        low, high = at_edge(value / 100, (interval[0] / 100, interval[1] / 100), numbers.size)
+        interval = (100 * low, 100 * high) if value in (0.0, 100.0) else interval
     return MetricRow(
         name=name,
-        value=float(np.mean(numbers)),
+        value=value,
         unit=unit,
         n=numbers.size,
-        ci95=mean_bootstrap(numbers, replicates, seed=seed),
+        ci95=interval,
         group=group,
         baseline=baseline,
     )

@@ -1,46 +1,73 @@
-"""Score files and key files of the field: read, checked against each other, ready for the metrics."""
+"""Scores and the key they belong to: joined, checked against each other, in the parts that challenges report."""
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from auricle.core.errors import ConfigError, DataError
+from auricle.metrics.detection import eer
+from auricle.metrics.score_files import SUBSET, Key, Scores, parse_label, read_key, read_scores
+from auricle.metrics.subsets import ALL, choose
+from auricle.metrics.tandem import AsvErrors, asv_errors, min_tdcf
 from auricle.metrics.trials import FloatArray
 
-_BONAFIDE = {"bonafide", "genuine", "real"}
-_SPOOF = {"spoof", "spoofed", "fake"}
-_TRIAL_NAMES = ("trial", "file", "path", "filename", "utterance", "utt", "key_id", "input")
-_LABEL_NAMES = ("label", "key", "class")
-_SCORE_NAMES = ("score", "cm-score", "cm_score")
-# columns of the headerless ASVspoof protocols, by how many there are
-_COLUMNS_5 = ("speaker", "trial", "environment", "attack", "label")
-_COLUMNS_8 = ("speaker", "trial", "codec", "transmission", "attack", "label", "trim", "subset")
+__all__ = [
+    "ALL",
+    "POOLED",
+    "AsvTrialLike",
+    "Key",
+    "Part",
+    "ScoredTrials",
+    "Scores",
+    "evaluate_scores",
+    "parse_label",
+    "read_key",
+    "read_scores",
+]
+
+POOLED = "pooled"
+_ATTACK = "attack"
+# above it scores are taken to be the wrong way round: no detector is so much worse than guessing
+_INVERTED = 0.6
+_ASV_COLUMNS = ("codec", "transmission", "trim", SUBSET)
 
 
-class KeyRow(NamedTuple):
-    """One trial of a key file: what it is, the fields of its line and their names (shared between lines)."""
+class AsvTrialLike(Protocol):
+    """A trial of a speaker verifier, as `auricle.data.protocols.AsvTrial` is one."""
 
-    bonafide: bool
-    names: tuple[str, ...]
-    fields: list[str]
-    line: int
+    @property
+    def kind(self) -> str:
+        """``target``, ``nontarget`` or ``spoof``."""
 
-    def get(self, column: str) -> str | None:
-        """Give a field by its column's name or its number from ``"1"``; None when the line has no such column."""
-        if column in self.names:
-            at = self.names.index(column)
-        elif column.isdecimal():
-            at = int(column) - 1
-        else:
-            return None
-        return self.fields[at] if 0 <= at < len(self.fields) else None
+    @property
+    def score(self) -> float:
+        """Its score."""
+
+    @property
+    def attack(self) -> str | None:
+        """The attack of a spoof."""
+
+
+class Part(NamedTuple):
+    """Some of the trials: those of an attack with all bona fide ones, those of a codec, or all.
+
+    Attributes:
+        name: the attack, the codec, or `POOLED`.
+        chosen: which trials, booleans (N,).
+        asv: the verifier's errors in this part at its own EER threshold; None where they are not known.
+        note: why something cannot be measured in this part; ``""`` where all can.
+    """
+
+    name: str
+    chosen: npt.NDArray[np.bool_]
+    asv: AsvErrors | None
+    note: str
 
 
 @dataclass(frozen=True)
@@ -53,6 +80,11 @@ class ScoredTrials:
         labels: True for bona fide, shape (N,).
         groups: the group of each trial (the attack, say; ``-`` where the key has none), or None.
         speakers: the speaker of each trial for intervals by speaker, or None.
+        by: name of the key's column that the groups are of.
+        subset: the subset of the key that these trials are; None where it has none, or all were taken.
+        notes: what a reader has to know, one sentence each.
+        parts: the groups, in order of name, and `POOLED` at the end.
+        version: whose tandem cost `min_tdcf` gives.
     """
 
     trials: list[str]
@@ -60,6 +92,11 @@ class ScoredTrials:
     labels: npt.NDArray[np.bool_]
     groups: list[str] | None
     speakers: list[str] | None
+    by: str = _ATTACK
+    subset: str | None = None
+    notes: tuple[str, ...] = ()
+    parts: tuple[Part, ...] = field(default=(), repr=False)
+    version: Literal[2019, 2021] = 2021
 
     @property
     def bonafide(self) -> FloatArray:
@@ -80,234 +117,196 @@ class ScoredTrials:
             name: self.scores[~self.labels & (groups == name)] for name in sorted(set(groups[~self.labels].tolist()))
         }
 
+    def split(self, part: Part) -> tuple[FloatArray, FloatArray]:
+        """Give the scores of a part's bona fide and of its spoof trials.
 
-def parse_label(text: str) -> bool | None:
-    """Read a label: True for bona fide, False for spoof, None when it is neither."""
-    word = text.strip().lower().replace("-", "").replace("_", "").replace(" ", "")
-    if word in _BONAFIDE:
-        return True
-    return False if word in _SPOOF else None
+        Args:
+            part: one of `parts`.
+        """
+        return self.scores[part.chosen & self.labels], self.scores[part.chosen & ~self.labels]
 
+    def min_tdcf(self, part: Part) -> float | None:
+        """Give the smallest tandem cost of a part; None where the verifier's errors are not known there.
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Give the non-blank lines of a text file with their numbers."""
-    try:
-        with open(path, encoding="utf-8-sig", newline=None) as file:
-            for number, line in enumerate(file, 1):
-                if line.strip():
-                    yield number, line.rstrip("\n")
-    except FileNotFoundError:
-        raise DataError(f"{path} does not exist") from None
-    except IsADirectoryError:
-        raise DataError(f"{path} is a folder; give a text file") from None
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not text in UTF-8: {error}") from None
+        Args:
+            part: one of `parts`.
 
-
-def _delimiter(header: str) -> str | None:
-    """Give the delimiter of a table's first line; None for columns apart by white space."""
-    return next((mark for mark in (",", "\t", ";") if mark in header), None)
-
-
-def _fields(line: str, delimiter: str | None) -> list[str]:
-    if delimiter is None:
-        return line.split()
-    return [field.strip() for field in next(csv.reader([line], delimiter=delimiter))]
-
-
-def _pick(header: list[str], names: tuple[str, ...]) -> int | None:
-    """Find the first of `names` in a header."""
-    return next((header.index(name) for name in names if name in header), None)
-
-
-def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Give every non-blank line's number and fields; the first line decides the delimiter."""
-    delimiter: str | None = None
-    empty = True
-    for number, line in _lines(path):
-        if empty:
-            delimiter, empty = _delimiter(line), False
-        yield number, _fields(line, delimiter)
-    if empty:
-        raise DataError(f"{path} is empty; give one line per trial")
-
-
-def read_scores(path: str | Path) -> dict[str, tuple[float, int]]:
-    """Read a score file: `<trial> <score>` lines, or a CSV or TSV with columns trial (or file, path) and score.
-
-    The four columns of 2019 (trial, attack, key, score) are read too. Higher means more bona fide.
-
-    Args:
-        path: the file.
-
-    Returns:
-        For each trial its score and the number of its line.
-
-    Raises:
-        DataError: the file is missing or empty, a line is not of these forms, a score is not a finite number, or a
-            trial is there twice; the message has file and line.
-    """
-    path = Path(path)
-    scores: dict[str, tuple[float, int]] = {}
-    trial_at, score_at = 0, None
-    for position, (number, row) in enumerate(_rows(path)):
-        header = [field.lower() for field in row]
-        if position == 0 and _pick(header, _SCORE_NAMES) is not None:
-            score_at, found = _pick(header, _SCORE_NAMES), _pick(header, _TRIAL_NAMES)
-            if found is None:
-                raise DataError(f"{path}, line {number}: the header has no column {', '.join(_TRIAL_NAMES[:3])}")
-            trial_at = found
-            continue
-        trial, score = _score(path, number, row, trial_at, score_at)
-        if trial in scores:
-            raise DataError(f"{path}, line {number}: trial {trial!r} was already on line {scores[trial][1]}")
-        scores[trial] = (score, number)
-    if not scores:
-        raise DataError(f"{path} has a header and no trial")
-    return scores
-
-
-def _score(path: Path, number: int, row: list[str], trial_at: int, score_at: int | None) -> tuple[str, float]:
-    """Read one line of a score file."""
-    if score_at is None:
-        labelled = len(row) == 4 and parse_label(row[2]) is not None
-        if len(row) != 2 and not labelled:
-            raise DataError(f"{path}, line {number}: expected '<trial> <score>', got {len(row)} columns: {row[:5]}")
-        score_at = len(row) - 1
-    if len(row) <= max(trial_at, score_at) or not row[trial_at]:
-        raise DataError(f"{path}, line {number}: no trial or no score in {row[:5]}")
-    try:
-        score = float(row[score_at])
-    except ValueError:
-        raise DataError(f"{path}, line {number}: the score {row[score_at]!r} is not a number") from None
-    if not np.isfinite(score):
-        raise DataError(f"{path}, line {number}: the score of {row[trial_at]!r} is {score}; scores must be finite")
-    return row[trial_at], score
-
-
-def read_key(path: str | Path) -> dict[str, KeyRow]:
-    """Read a key file: which trial is bona fide and which is spoof.
-
-    Forms: `trial label`; ASVspoof 2019 protocol lines (speaker, trial, -, attack, label); ASVspoof 2021 trial
-    metadata (speaker, trial, codec, transmission, attack, label, trim, subset and more, ragged ends allowed); CSV or
-    TSV with a header that holds trial (or file, path) and label (or key). Labels are bonafide (bona-fide, genuine,
-    real) and spoof (fake), in any case.
-
-    Args:
-        path: the file.
-
-    Returns:
-        For each trial its label, its columns and the number of its line. Columns without a header are named as in the
-        corpora above; any column can be had by its number from ``"1"``.
-
-    Raises:
-        DataError: the file is missing or empty, a line has no label or no trial, or a trial is there twice; the
-            message has file and line.
-    """
-    path = Path(path)
-    keys: dict[str, KeyRow] = {}
-    header: tuple[str, ...] | None = None
-    for position, (number, row) in enumerate(_rows(path)):
-        if position == 0:
-            header = _key_header(path, number, row)
-            if header is not None:
-                continue
-        trial, key = _key_row(path, number, row, header)
-        if trial in keys:
-            raise DataError(f"{path}, line {number}: trial {trial!r} was already on line {keys[trial].line}")
-        keys[trial] = key
-    if not keys:
-        raise DataError(f"{path} has a header and no trial")
-    return keys
-
-
-def _key_header(path: Path, number: int, row: list[str]) -> tuple[str, ...] | None:
-    """Give the lower-case header with its trial and label columns renamed, or None when the line is a trial."""
-    header = [field.lower() for field in row]
-    label_at, trial_at = _pick(header, _LABEL_NAMES), _pick(header, _TRIAL_NAMES)
-    if any(parse_label(field) is not None for field in row):
-        return None
-    if label_at is None or trial_at is None:
-        raise DataError(
-            f"{path}, line {number}: neither a trial with 'bonafide' or 'spoof' nor a header with trial (or file, "
-            f"path) and label (or key): {row[:8]}"
-        )
-    header[label_at], header[trial_at] = "label", "trial"
-    return tuple(header)
-
-
-def _key_row(path: Path, number: int, row: list[str], header: tuple[str, ...] | None) -> tuple[str, KeyRow]:
-    """Read one line of a key file."""
-    if header is not None:
-        names = header
-    elif len(row) >= len(_COLUMNS_8):
-        names = _COLUMNS_8
-    elif len(row) == len(_COLUMNS_5):
-        names = _COLUMNS_5
-    else:
-        # trial first; the label is the first column that can be one
-        at = next((i for i, field in enumerate(row[1:], 1) if parse_label(field) is not None), len(row))
-        names = tuple("trial" if i == 0 else "label" if i == at else str(i + 1) for i in range(len(row)))
-    key = KeyRow(False, names, row, number)
-    bonafide, trial = parse_label(key.get("label") or ""), key.get("trial")
-    if bonafide is None:
-        raise DataError(f"{path}, line {number}: no label 'bonafide' or 'spoof' where expected in {row[:8]}")
-    if not trial:
-        raise DataError(f"{path}, line {number}: no trial name in {row[:8]}")
-    return trial, key._replace(bonafide=bonafide)
+        Raises:
+            DataError: a class is missing, or the verifier is so poor in this part that the cost is undefined.
+        """
+        return None if part.asv is None else min_tdcf(*self.split(part), part.asv, self.version)
 
 
 def evaluate_scores(
-    score_file: str | Path, key_file: str | Path, group_column: str | None = None, subset: str | None = None
+    score_file: str | Path,
+    key_file: str | Path,
+    group_column: str | None = None,
+    subset: str | None = None,
+    asv: Sequence[AsvTrialLike] | None = None,
+    version: Literal[2019, 2021] | None = None,
 ) -> ScoredTrials:
     """Put scores and keys together.
 
     Args:
         score_file: as `read_scores`.
         key_file: as `read_key`.
-        group_column: name of the key column to group by, or its number from ``"1"``; None for ``attack`` if the key
-            has one.
-        subset: keep the trials with this value in the key's column ``subset`` (ASVspoof 2021: ``eval``); scores of
-            the others are then not used. None for all.
+        group_column: name of the key column to group by (``attack``, ``codec``), or its number from ``"1"``; None for
+            ``attack`` if the key has one. A column that only spoofs have keeps every bona fide trial in each part; one
+            that both classes have splits both.
+        subset: keep the trials with this value in the key's column ``subset``; scores of the others are then not used.
+            None is ``eval`` for a key of ASVspoof 2021, as its scorer has it, else all; ``all`` is all in any case.
+        asv: trials of a speaker verifier, for the tandem cost of each part.
+        version: whose tandem cost; None for 2021 where the verifier's trials name a codec, else 2019.
 
     Returns:
-        The trials of the key with their scores.
+        The trials of the key with their scores; `notes` name the subset that was taken and what is odd.
 
     Raises:
-        DataError: a trial without score or a score without key, with file and line; or as the readers.
+        DataError: trials without score or scores without key, or a label in the score file that contradicts the key,
+            with file and line; or as the readers.
         ConfigError: the key has no such column or subset.
     """
-    scores, keys = read_scores(score_file), read_key(key_file)
-    for trial, (_, line) in scores.items():
-        if trial not in keys:
-            raise DataError(f"{score_file}, line {line}: trial {trial!r} is not in the key {key_file}")
-    if subset is not None:
-        _need_column(keys, "subset", key_file)
-        held = sorted({row.get("subset") or "-" for row in keys.values()})
-        keys = {trial: row for trial, row in keys.items() if row.get("subset") == subset}
-        if not keys:
-            raise ConfigError(f"{key_file} has no subset {subset!r}; it has {', '.join(held)}")
-    for trial, row in keys.items():
-        if trial not in scores:
-            raise DataError(f"{key_file}, line {row.line}: trial {trial!r} has no score in {score_file}")
-    if group_column is not None:
-        _need_column(keys, group_column.lower(), key_file)
-    return ScoredTrials(
-        trials=list(keys),
-        scores=np.array([scores[trial][0] for trial in keys], dtype=np.float64),
-        labels=np.array([row.bonafide for row in keys.values()], dtype=bool),
-        groups=_column(keys, (group_column or "attack").lower()),
-        speakers=_column(keys, "speaker"),
-    )
+    scores, key = read_scores(score_file), read_key(key_file)
+    _need_known(scores, key, score_file, key_file)
+    notes: list[str] = []
+    kept, subset = _kept(key, subset, key_file, notes)
+    names = [name for name, keep in zip(key.rows, kept, strict=True) if keep]
+    missing = [name for name in names if name not in scores.rows]
+    if missing:
+        line, most = key.lines[key.rows[missing[0]]], f"{len(missing)} of {len(names)} trials have none"
+        raise DataError(f"{key_file}, line {line}: trial {missing[0]!r} has no score in {score_file}; {most}")
+    if len(names) < len(scores.rows):
+        notes.append(f"{len(scores.rows) - len(names)} scores of other subsets are not used")
+    if group_column is not None and key.column(group_column) is None:
+        raise ConfigError(f"{key_file} has no column {group_column.lower()!r}; it has {', '.join(key.names)}")
+    by = (group_column or _ATTACK).lower()
+    groups, speakers = _chosen(key.column(by), kept), _chosen(key.column("speaker"), kept)
+    labels = key.bonafide[kept]
+    values = scores.numbers[[scores.rows[name] for name in names]]
+    notes += _odd(values, labels, groups if by == _ATTACK else None)
+    if version is None:
+        version = 2021 if asv and any(getattr(one, "codec", None) for one in asv) else 2019
+    parts = tuple(_parts(labels, groups, by, subset, asv))
+    return ScoredTrials(names, values, labels, groups, speakers, by, subset, tuple(notes), parts, version)
 
 
-def _column(keys: dict[str, KeyRow], name: str) -> list[str] | None:
-    """Give one column of the key, ``-`` where a line lacks it; None when no line has it."""
-    column = [row.get(name) for row in keys.values()]
-    return None if all(field is None for field in column) else [field or "-" for field in column]
+def _need_known(scores: Scores, key: Key, score_file: str | Path, key_file: str | Path) -> None:
+    """Refuse scores of trials that the key does not have, or calls otherwise."""
+    strange = [name for name in scores.rows if name not in key.rows]
+    if strange:
+        line, more = scores.lines[scores.rows[strange[0]]], f"; {len(strange)} trials are not" if strange[1:] else ""
+        raise DataError(f"{score_file}, line {line}: trial {strange[0]!r} is not in the key {key_file}{more}")
+    said = [(name, at) for name, at in scores.rows.items() if scores.labels[at] >= 0]
+    wrong = [(name, at) for name, at in said if bool(scores.labels[at]) != bool(key.bonafide[key.rows[name]])]
+    if wrong:
+        (name, at), words = wrong[0], ("spoof", "bonafide")
+        own = words[int(scores.labels[at])]
+        raise DataError(
+            f"{score_file}, line {scores.lines[at]}: trial {name!r} is {own}, but {words[own == 'spoof']} in "
+            f"{key_file}, line {key.lines[key.rows[name]]}; {len(wrong)} of {len(said)} labels contradict the key"
+        )
 
 
-def _need_column(keys: dict[str, KeyRow], name: str, key_file: str | Path) -> None:
-    if _column(keys, name) is None:
-        names = dict.fromkeys(column for row in keys.values() for column in row.names)
-        raise ConfigError(f"{key_file} has no column {name!r}; it has {', '.join(names)}")
+def _kept(
+    key: Key, subset: str | None, key_file: str | Path, notes: list[str]
+) -> tuple[npt.NDArray[np.bool_], str | None]:
+    """Choose the subset: which trials are kept, and what it is called."""
+    everything = np.ones(len(key.rows), dtype=bool)
+    column = key.column(SUBSET)
+    if column is None:
+        if subset not in (None, ALL):
+            raise ConfigError(f"{key_file} has no column {SUBSET!r}; it has {', '.join(key.names)}")
+        return everything, None
+    taken, note = choose(column, subset, str(key_file))
+    if note:
+        notes.append(note)
+    return everything if taken is None else np.array([text == taken for text in column]), taken
+
+
+def _chosen(column: list[str] | None, kept: npt.NDArray[np.bool_]) -> list[str] | None:
+    return None if column is None else [text for text, keep in zip(column, kept, strict=True) if keep]
+
+
+def _is_none(group: str) -> bool:
+    return group in ("", "-") or parse_label(group) is True
+
+
+def _odd(scores: FloatArray, labels: npt.NDArray[np.bool_], attacks: list[str] | None) -> list[str]:
+    """Say what is odd about scores and labels."""
+    notes = []
+    if attacks is not None:
+        named = sum(1 for attack, real in zip(attacks, labels, strict=True) if real and not _is_none(attack))
+        if named:
+            notes.append(f"{named} bona fide trials name an attack in the key; its columns may be shifted")
+    if labels.any() and not labels.all():
+        ours = eer(scores[labels], scores[~labels]).eer
+        official = eer(scores[labels], scores[~labels], ties="official").eer
+        if ours > _INVERTED:
+            notes.append(
+                f"the EER is {100 * ours:.1f} %: the scores seem to be the wrong way round; higher has to mean more "
+                "bona fide"
+            )
+        if f"{100 * ours:.2f}" != f"{100 * official:.2f}":
+            notes.append(
+                f"scores are tied: the EER is {100 * ours:.2f} % with equal scores moving together, and "
+                f"{100 * official:.2f} % by the official scorers, which pass bona fide first"
+            )
+    return notes
+
+
+def _parts(
+    labels: npt.NDArray[np.bool_],
+    groups: list[str] | None,
+    by: str,
+    subset: str | None,
+    asv: Sequence[AsvTrialLike] | None,
+) -> list[Part]:
+    parts = []
+    if groups is not None:
+        column = np.asarray(groups)
+        # a column that bona fide trials have too is a condition, which splits both classes
+        shared = any(not _is_none(name) for name in set(column[labels].tolist())) and by != _ATTACK
+        names = sorted(set((column if shared else column[~labels]).tolist()))
+        for name in names:
+            mine = column == name
+            parts.append(_part(name, mine if shared else labels | mine, labels, by, subset, asv))
+    return [*parts, _part(POOLED, np.ones(labels.size, dtype=bool), labels, "", subset, asv)]
+
+
+def _part(
+    name: str,
+    chosen: npt.NDArray[np.bool_],
+    labels: npt.NDArray[np.bool_],
+    by: str,
+    subset: str | None,
+    asv: Sequence[AsvTrialLike] | None,
+) -> Part:
+    missing = [what for what, has in (("bona fide", labels), ("spoof", ~labels)) if not (chosen & has).any()]
+    if missing:
+        return Part(name, chosen, None, f"{name}: there are no {' and no '.join(missing)} trials")
+    if asv is None:
+        return Part(name, chosen, None, "")
+    found = _asv_of(name, by, subset, asv)
+    if isinstance(found, str):
+        return Part(name, chosen, None, f"{name}: {found}")
+    return Part(name, chosen, found, "")
+
+
+def _asv_of(name: str, by: str, subset: str | None, asv: Sequence[AsvTrialLike]) -> AsvErrors | str:
+    """Measure the verifier in one part, at its own EER threshold there; or say why it cannot be."""
+    if by and by != _ATTACK and (by not in _ASV_COLUMNS or all(getattr(one, by, None) is None for one in asv)):
+        return f"the verifier's scores do not tell {by}"
+    kinds: dict[str, list[float]] = {"target": [], "nontarget": [], "spoof": []}
+    for one in asv:
+        own = getattr(one, SUBSET, None)
+        if subset is not None and own is not None and own != subset:
+            continue
+        if by == _ATTACK and one.kind == "spoof" and one.attack != name:
+            continue
+        if by in _ASV_COLUMNS and getattr(one, by) != name:
+            continue
+        kinds[one.kind].append(one.score)
+    empty = [kind for kind, found in kinds.items() if not found]
+    if empty:
+        return f"the verifier has no {' and no '.join(empty)} scores there"
+    return asv_errors(kinds["target"], kinds["nontarget"], kinds["spoof"])

@@ -87,13 +87,8 @@ def render(
         AudioError: a player's waveform cannot be played.
     """
     words = _Words({**_TITLES, **titles}, items)
-    parts = [_top(report)]
-    if lead:
-        parts.append(_section("In plain words", f"<ul>{''.join(f'<li>{escape(text)}</li>' for text in lead)}</ul>"))
-    parts += [_headline(report, headline, words), _leak_checks(report, words)]
-    if report.warnings or notes:
-        items = "".join(f"<li>{escape(text)}</li>" for text in (*report.warnings, *notes))
-        parts.append(_section("Read with the numbers", f"<ul>{items}</ul>"))
+    parts = [_top(report), _texts("In plain words", lead), _headline(report, headline, words)]
+    parts += [_leak_checks(report, words), _texts("Read with the numbers", (*report.warnings, *notes))]
     for title, drawn in figures:
         parts.append(_section(title, "".join(_image(plot, limit=True) for plot in drawn)))
     if curves:
@@ -121,6 +116,11 @@ def _page(title: str, body: str) -> str:
 
 def _section(title: str, body: str) -> str:
     return f"<section><h2>{escape(title)}</h2>{body}</section>\n"
+
+
+def _texts(title: str, texts: Sequence[str]) -> str:
+    """List sentences; nothing where there are none."""
+    return _section(title, f"<ul>{''.join(f'<li>{escape(text)}</li>' for text in texts)}</ul>") if texts else ""
 
 
 def _table(caption: str, head: Sequence[str], rows: Sequence[str], left: int = 1) -> str:

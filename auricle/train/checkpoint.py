@@ -1,8 +1,8 @@
 """Checkpoint folders: a folder is whole or absent, and nothing in it is ever executed.
 
 A model folder holds ``model.safetensors`` and ``meta.json``; a resumable state holds ``state.pt`` (optimiser,
-generator states, position) beside them. ``meta.json`` carries a SHA-256 of each file, so that a damaged one is found
-out when it is read and not by its results.
+generator states, position) beside them. ``meta.json`` carries a SHA-256 of each file and of its own content, so that a
+damaged one is found out when it is read and not by its results.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import json
 import os
 import pickle
 import shutil
-import tempfile
+import stat
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from auricle.core.errors import CheckpointError, ConfigError, DataError
 from auricle.core.files import read_json, write_json
+from auricle.core.leftovers import abandoned, is_part, part_path
 
 MODEL, META, STATE = "model.safetensors", "meta.json", "state.pt"
 SUMS = "sha256"
@@ -217,7 +218,8 @@ def discard(folder: Path) -> None:
         CheckpointError: the file system refuses.
     """
     try:
-        aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        aside = part_path(folder)
+        aside.mkdir()
         os.rename(folder, aside / folder.name)
         shutil.rmtree(aside)
     except OSError as error:
@@ -235,7 +237,8 @@ def sweep(parent: Path) -> None:
     try:
         parent.mkdir(parents=True, exist_ok=True)
         for leftover in parent.glob(".*-*"):
-            shutil.rmtree(leftover)
+            if leftover.is_dir() and (abandoned(leftover) or not is_part(leftover)):
+                shutil.rmtree(leftover)
     except OSError as error:
         raise CheckpointError(f"cannot write to {parent}: {error.strerror or error}; choose another folder") from error
 
@@ -259,21 +262,23 @@ def _model_writer(folder: str | Path, model: nn.Module) -> Callable[[Path], None
 def _write_folder(folder: Path, writers: Mapping[str, Callable[[Path], None]], meta: Mapping[str, Any]) -> Path:
     """Write files and their checksums beside `folder`, then rename the whole into place."""
     try:
-        json.dumps(dict(meta), allow_nan=False)
+        plain = json.loads(json.dumps(dict(meta), allow_nan=False))
     except (TypeError, ValueError) as error:
         raise ConfigError(f"the meta data for {folder} are not JSON: {error}") from error
     temporary: Path | None = None
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        temporary = part_path(folder)
         whole = temporary / folder.name
-        whole.mkdir()
-        sums = {}
+        whole.mkdir(parents=True)
+        mode = stat.S_IMODE(whole.stat().st_mode) & 0o666  # the umask's; safetensors makes private files
+        sums = {META: _sum_of(plain)}
         for name, write in writers.items():
             write(whole / name)
+            (whole / name).chmod(mode)
             _fsync(whole / name)
             sums[name] = _sha256(whole / name)
-        write_json(whole / META, {**meta, SUMS: sums})
+        write_json(whole / META, {**plain, SUMS: sums})
         _fsync(whole)
         _swap(whole, folder, aside=temporary / "old")
         _fsync(folder.parent)
@@ -312,6 +317,11 @@ def _meta_and_sums(folder: Path) -> tuple[dict[str, Any], dict[str, str]]:
     sums = meta.pop(SUMS, None) if isinstance(meta, dict) else None
     if not isinstance(sums, dict):
         raise CheckpointError(f"{folder / META} has no '{SUMS}' table; only folders written by Auricle can be loaded")
+    if META in sums and sums[META] != _sum_of(meta):
+        raise CheckpointError(
+            f"{folder / META} is damaged or was changed since it was written: its own checksum is another one. "
+            "Use another checkpoint of the run, or train again"
+        )
     return meta, sums
 
 
@@ -336,6 +346,11 @@ def _verify(folder: Path, name: str, sums: Mapping[str, str]) -> None:
             f"{path} is damaged (truncated or changed since it was written): its SHA-256 is not the one in {META}. "
             "Use another checkpoint of the run, or train again"
         )
+
+
+def _sum_of(meta: Mapping[str, Any]) -> str:
+    """Sum up meta data as JSON gives them back, however the file is laid out."""
+    return hashlib.sha256(json.dumps(meta, sort_keys=True).encode()).hexdigest()
 
 
 def _sha256(path: Path) -> str:

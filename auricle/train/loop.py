@@ -152,6 +152,9 @@ class _Trainer:
         self.optimizer = adamw(
             model, lr=plan.lr, betas=plan.betas, weight_decay=plan.weight_decay, device=self.accelerator.device
         )
+        owned = {id(parameter) for group in self.optimizer.param_groups for parameter in group["params"]}
+        # in the model's order, which decides the last digit of the norm
+        self.trained = [parameter for parameter in model.parameters() if id(parameter) in owned]
         self.monitor = Monitor(self.checkpoints, plan.mode, plan.keep_best, plan.patience)
         self.step = self.epoch = self.done = 0
         self.stopped: str | None = None
@@ -165,6 +168,8 @@ class _Trainer:
     ) -> FitResult:
         """Train from wherever the folder stands."""
         self._resume()
+        # what an earlier training left on parts that are frozen now is nobody's: no optimiser would clear it
+        self.model.zero_grad(set_to_none=True)
         if self.main:
             self.log = MetricsLog(self.folder / "metrics.jsonl", self.step, tensorboard)
             self.progress = Progress(self.step, self.plan.max_steps, shown)
@@ -213,7 +218,7 @@ class _Trainer:
         parts = update.gradients([batch for _, _, batch in window[rank::processes]])
         self._must_be_finite("loss", parts["loss"])
         limit = float("inf") if self.plan.clip_norm is None else self.plan.clip_norm
-        norm = float(self.accelerator.clip_grad_norm_(self.model.parameters(), limit))
+        norm = float(self.accelerator.clip_grad_norm_(self.trained, limit))
         self._must_be_finite("norm of the gradient", norm)
         self.optimizer.step()
         self.step, self.epoch, self.done = self.step + 1, epoch, done
@@ -316,7 +321,8 @@ class _Trainer:
 
     def _must_be_ours(self, meta: Mapping[str, Any]) -> None:
         """Refuse to go on with a run of other settings: the numbers would be neither run's."""
-        theirs = meta.get("settings", {})
+        saved = meta.get("settings")
+        theirs = saved if isinstance(saved, dict) else {}
         differ = [
             f"{name} is {value}, was {theirs.get(name)}"
             for name, value in self.settings.items()

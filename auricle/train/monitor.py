@@ -6,8 +6,8 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from auricle.core.errors import CheckpointError, DataError
-from auricle.core.files import read_json
+from auricle.core.errors import CheckpointError
+from auricle.train.checkpoint import read_meta
 
 BEST = "best-"
 
@@ -81,9 +81,9 @@ def best_checkpoints(folder: str | Path) -> list[BestCheckpoint]:
     found: list[tuple[float, int, BestCheckpoint]] = []
     for path in (Path(folder) / "checkpoints").glob(f"{BEST}*"):
         try:
-            meta = read_json(path / "meta.json")
+            meta = read_meta(path)
             step, value, sign = int(meta["step"]), float(meta["value"]), 1.0 if meta["mode"] == "min" else -1.0
-        except (DataError, KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"{path} is not a whole checkpoint: {error}") from error
         found.append((sign * value, step, BestCheckpoint(path, step, value)))
     return [one for _, _, one in sorted(found, key=lambda item: item[:2])]

@@ -143,6 +143,7 @@ def desk(finished, tmp_path_factory):
     lines = [f"{path},{label}" for path, label in zip(speech, ("bonafide", "spoof") * 2, strict=True)]
     (folder / "files.csv").write_text("path,label\n" + "\n".join(lines) + "\n")
     rows = [("bonafide", 0.9), ("bonafide", 0.7), ("spoof", 0.1), ("spoof", 0.8)] * 10
+    (folder / "asked.csv").write_text("audio\n" + "\n".join(map(str, speech[:2])) + "\n")
     (folder / "scores").write_text("".join(f"t{i} {score}\n" for i, (_, score) in enumerate(rows)))
     login_trials(folder)
     (folder / "key").write_text("".join(f"speaker{i % 5} t{i} - - {label}\n" for i, (label, _) in enumerate(rows)))
@@ -153,6 +154,7 @@ def desk(finished, tmp_path_factory):
     shutil.copytree(finished(DESK), run)
     saved = read_json(run / "config.json")
     saved["config"]["eval"]["controls"] = False  # half a minute of training that the smoke run has done already
+    del saved["checksum"]  # changed knowingly
     write_json(run / "config.json", saved)
     return folder
 
@@ -175,10 +177,10 @@ def provide(folder, parameter, path):
     """Put what a command's argument names where it looks for it."""
     source = {
         "run": "given-run", "runs": "given-run", "manifest": "given.jsonl", "table": "files.csv", "scores": "scores",
-        "key": "key",
+        "key": "key", "requests": "asked.csv",
     }.get(parameter)  # fmt: skip
     target = folder / path
-    if target.exists() or parameter == "out":
+    if target.exists() or parameter in ("out", "out_dir"):
         return
     target.parent.mkdir(parents=True, exist_ok=True)
     if parameter == "inputs":
@@ -202,13 +204,14 @@ def test_it_runs(arguments, desk, monkeypatch):
     if arguments and arguments[-1] not in ("--help", "-h"):
         name, values = parse(arguments)
         for key, value in values.items():
-            for path in value if isinstance(value, list) else [value]:
-                if isinstance(path, Path):
-                    provide(desk, key, path)
+            for path in value if isinstance(value, list | tuple) else [value]:
+                if isinstance(path, Path) or (key == "inputs" and path != "-"):
+                    provide(desk, key, Path(path))
         if values.get("run", "") is None and name != "auricle evaluate":
             provide(desk, "run", Path("runs") / values["system"])
         if name == "auricle evaluate" and not values["scores"]:
             provide(desk, "run", values["run"] or Path("runs") / values["system"])
-    done = CliRunner().invoke(app, list(arguments))
+    heard = "".join(f"{path}\n" for path in (desk / "recordings").iterdir()) if "-" in arguments else None
+    done = CliRunner().invoke(app, list(arguments), input=heard)
     assert done.exit_code == 0, (done.output, done.exception)
     assert done.output.strip()

@@ -7,8 +7,8 @@ import torch
 
 pytest.importorskip("peft")
 
-from auricle.alm.adapter import Adapter
 from auricle.alm.chat import ChatRow, prompt_ids
+from auricle.alm.interface import AudioLanguageModel
 from auricle.alm.lora import add_lora, merge
 from auricle.alm.model import build_audio_lm, load_audio_lm
 from auricle.alm.pretrained import convert, load_decoder
@@ -43,34 +43,34 @@ def _converted():
         convert("smollm2")
 
 
-def answers(adapter: Adapter) -> list[str]:
-    batch = collate_sft(adapter, ROWS, [[mel] for mel in MELS])
+def answers(lm: AudioLanguageModel) -> list[str]:
+    batch = collate_sft(lm, ROWS, [[mel] for mel in MELS])
     with torch.no_grad():
-        audio = adapter.encode_audio(batch.features, batch.lengths)
-    prompts = [prompt_ids(adapter, row, [int(size)]) for row, size in zip(ROWS, audio.lengths, strict=True)]
-    made = rollout(adapter, prompts, audio.embeds, temperature=0, max_new=16)
-    return [adapter.text(row) for row in made.ids]
+        audio = lm.encode_audio(batch.features, batch.lengths)
+    prompts = [prompt_ids(lm, row, [int(size)]) for row, size in zip(ROWS, audio.lengths, strict=True)]
+    made = rollout(lm, prompts, audio.embeds, temperature=0, max_new=16)
+    return [lm.text(row) for row in made.ids]
 
 
-def generated(adapter: Adapter) -> list[str]:
+def generated(lm: AudioLanguageModel) -> list[str]:
     """By Transformers' own generate, from features."""
     said = []
     for row, mel in zip(ROWS, MELS, strict=True):
-        ids = torch.tensor([prompt_ids(adapter, row, [adapter.audio_frames(len(mel))])])
-        made = adapter.model.generate(
+        ids = torch.tensor([prompt_ids(lm, row, [lm.audio_frames(len(mel))])])
+        made = lm.model.generate(
             input_ids=ids, attention_mask=torch.ones_like(ids), input_features=mel[None], do_sample=False,
             max_new_tokens=16,
         )  # fmt: skip
-        said.append(adapter.text(made[0, ids.shape[1] :]))
+        said.append(lm.text(made[0, ids.shape[1] :]))
     return said
 
 
 def test_it_answers_a_question() -> None:
     decoder = load_decoder("smollm2")
-    adapter = Adapter(decoder.model, decoder.tokenizer)
+    lm = AudioLanguageModel(decoder.model, decoder.tokenizer)
     row = ChatRow([{"role": "user", "content": "What is the capital of France?"}])
-    made = rollout(adapter, [prompt_ids(adapter, row, [])], temperature=0, max_new=12)
-    assert "Paris" in adapter.text(made.ids[0])
+    made = rollout(lm, [prompt_ids(lm, row, [])], temperature=0, max_new=12)
+    assert "Paris" in lm.text(made.ids[0])
 
 
 @pytest.mark.parametrize("way", ["frozen", "lora"])
@@ -82,16 +82,16 @@ def test_short_sft_save_load_generate(way, tmp_path) -> None:
         model = add_lora(model, rank=8, alpha=16, targets=("q_proj", "v_proj"), whole=("encoder", "projector"))
     else:
         model.decoder.requires_grad_(False)
-    adapter = Adapter(model, decoder.tokenizer)
+    lm = AudioLanguageModel(model, decoder.tokenizer)
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
     assert any("encoder" in name for name in trained)
     assert any("lora_" in name for name in trained) == (way == "lora")
-    before = adapter.base.decoder.get_input_embeddings().weight.detach().clone()
-    batch = collate_sft(adapter, ROWS, [[mel] for mel in MELS])
+    before = lm.base.decoder.get_input_embeddings().weight.detach().clone()
+    batch = collate_sft(lm, ROWS, [[mel] for mel in MELS])
     optimizer = torch.optim.AdamW(trained.values(), lr=2e-3, weight_decay=0.0)
     losses = []
     for _ in range(60):
-        loss = sft_loss(adapter, batch).loss
+        loss = sft_loss(lm, batch).loss
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(trained.values(), 1.0)
@@ -101,10 +101,10 @@ def test_short_sft_save_load_generate(way, tmp_path) -> None:
             break
     print(f"{way}: loss {losses[0]:.2f} -> {losses[-1]:.3f} in {len(losses)} steps")
     assert losses[-1] < 0.1 * losses[0]
-    assert torch.equal(adapter.base.decoder.get_input_embeddings().weight, before)
+    assert torch.equal(lm.base.decoder.get_input_embeddings().weight, before)
 
     whole = (merge(model) if way == "lora" else model).eval()
-    tuned = Adapter(whole, decoder.tokenizer)
+    tuned = AudioLanguageModel(whole, decoder.tokenizer)
     said = answers(tuned)
     assert said == [row.messages[-1]["content"] for row in ROWS]
     whole.save_pretrained(tmp_path)
@@ -113,7 +113,7 @@ def test_short_sft_save_load_generate(way, tmp_path) -> None:
     ours, theirs = whole.state_dict(), again.state_dict()
     assert ours.keys() == theirs.keys()
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
-    loaded = Adapter(again, decoder.tokenizer)
+    loaded = AudioLanguageModel(again, decoder.tokenizer)
     with torch.no_grad():  # weights in other places of memory may be summed in another order
         torch.testing.assert_close(sft_loss(loaded, batch).loss, sft_loss(tuned, batch).loss, atol=1e-5, rtol=0)
     assert answers(loaded) == generated(loaded) == said

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from auricle.systems.unisrcodec.config import laptop
-from auricle.systems.unisrcodec.infer import Coder, vocoder_for
+from auricle.systems.unisrcodec.infer import coder_of
 from auricle.systems.unisrcodec.tokens import dumps, loads
-from auricle.systems.unisrcodec.train import fingerprint, new_training
+from auricle.systems.unisrcodec.train import Training
 
 pytestmark = pytest.mark.slow
 BLOCK = 441_000  # ten seconds
@@ -15,8 +15,8 @@ BLOCKS = 360
 
 def test_an_hour_has_the_tokens_of_its_minutes():
     cfg = laptop()
-    codec = new_training(cfg).codec.eval()
-    coder = Coder(codec, cfg, "laptop", vocoder_for(cfg, codec), fingerprint(codec))
+    codec = Training(cfg).codec.eval()
+    coder = coder_of(codec, cfg, "laptop")
 
     def blocks(count):
         for place in range(count):

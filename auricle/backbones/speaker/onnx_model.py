@@ -162,6 +162,7 @@ class VoiceFilter:
 
 def _session(path: Path, purpose: str) -> Any:
     """Open an ONNX file with as many threads as torch has."""
+    # `require` turns telemetry off: onnxruntime would start it as soon as it is loaded
     runtime = require("onnxruntime", "onnx", purpose)
     if not path.is_file():
         raise CheckpointError(f"{path} does not exist; give the path of an .onnx file")

@@ -11,6 +11,7 @@ from auricle.data.protocols.asv_scores import (
     AsvScores,
     AsvTrial,
     by_kind,
+    read_asv_scores,
     read_asv_scores_2019,
     read_asv_scores_2021,
 )
@@ -23,6 +24,7 @@ from auricle.data.protocols.asvspoof2021 import (
 )
 from auricle.data.protocols.attack_trials import (
     AttackTrial,
+    audit_subset,
     located,
     read_attack_trials,
     read_audit_trials,
@@ -53,6 +55,7 @@ __all__ = [
     "ProtocolRow",
     "Transcript",
     "audio_path",
+    "audit_subset",
     "by_kind",
     "check",
     "located",
@@ -61,6 +64,7 @@ __all__ = [
     "read",
     "read_aishell3",
     "read_aishell3_texts",
+    "read_asv_scores",
     "read_asv_scores_2019",
     "read_asv_scores_2021",
     "read_asvspoof5",

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from auricle.core.errors import DataError
 from auricle.data import fields
-from auricle.data.protocols.lines import Names, locate, one_of, text_lines
+from auricle.data.protocols.lines import Names, locate, one_of, text_lines, words
 from auricle.data.protocols.row import ProtocolRow
 
 CORPUS = "aishell3"
@@ -89,9 +89,9 @@ def read_aishell3_texts(path: str | Path) -> dict[str, Transcript]:
     for file in _contents(Path(path)):
         labels = file.parent / "label_train-set.txt"
         marked = _marked(labels) if labels.is_file() else {}
-        for _, name, words in _lines(file):
+        for _, name, said in _lines(file):
             utterance = name.removesuffix(".wav")
-            texts[utterance] = Transcript("".join(words[::2]), tuple(words[1::2]), marked.get(utterance))
+            texts[utterance] = Transcript("".join(said[::2]), tuple(said[1::2]), marked.get(utterance))
     return texts
 
 
@@ -106,15 +106,15 @@ def _lines(file: Path) -> list[tuple[int, str, list[str]]]:
     """Give line, file name and the alternating characters and syllables."""
     found = []
     for line, text in text_lines(file):
-        name, *words = text.split()
-        if not words or len(words) % 2:
+        name, *said = words(text)
+        if not said or len(said) % 2:
             raise DataError(
                 f"{file}, line {line}: expected a file, then pairs of character and pinyin: {text.strip()!r}"
             )
-        odd = next((syllable for syllable in words[1::2] if not syllable.isascii()), None)
+        odd = next((syllable for syllable in said[1::2] if not syllable.isascii()), None)
         if odd is not None:
             raise DataError(f"{file}, line {line}: {odd!r} where pinyin was expected, such as guang3")
-        found.append((line, name, words))
+        found.append((line, name, said))
     if not found:
         raise DataError(f"{file} is empty; expected a file, then pairs of character and pinyin a line")
     return found
@@ -148,7 +148,7 @@ def _genders(content: Path) -> dict[str, str]:
         return {}
     genders: dict[str, str] = {}
     for line, text in text_lines(file):
-        values = text.split()
+        values = words(text)
         if not values[0].startswith("SSB"):
             continue  # the lines that explain the columns
         if len(values) != 4:

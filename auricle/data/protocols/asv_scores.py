@@ -7,7 +7,6 @@ of three, claimed speaker, trial, score. One utterance is tried against several 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from auricle.core.errors import DataError
-from auricle.data.protocols.lines import columns, locate, one_of
+from auricle.data.protocols.lines import columns, finite, locate, one_of, text_lines, words
 
 KINDS = ("target", "nontarget", "spoof")
 
@@ -86,6 +85,35 @@ def by_kind(
     return AsvScores(*(np.asarray(found[kind], dtype=np.float64) for kind in KINDS))
 
 
+def read_asv_scores(path: str | Path) -> list[AsvTrial]:
+    """Read the verifier's trials of either challenge, whichever file of theirs is given.
+
+    Args:
+        path: the score file of 2019; ``trial_metadata.txt`` of 2021's ``keys/LA/ASV``, or the score file in a folder
+            beside it; or a folder that holds either.
+
+    Raises:
+        DataError: as `read_asv_scores_2019` and `read_asv_scores_2021`, or a file of another form.
+    """
+    path = Path(path)
+    if path.is_dir():
+        old = any((path / folder / _2019_FILES[0]).is_file() for folder in _2019_FOLDERS)
+        return read_asv_scores_2019(path) if old else read_asv_scores_2021(path)
+    first = words(next(text_lines(path), (0, ""))[1])
+    if len(first) == len(_2019_COLUMNS) and first[1] in KINDS:
+        return read_asv_scores_2019(path)
+    if len(first) == len(_2021_COLUMNS):
+        return read_asv_scores_2021(path)
+    beside = [folder / "trial_metadata.txt" for folder in (path.parent, path.parent.parent)]
+    metadata = next((file for file in beside if file.is_file()), None)
+    if len(first) == len(_SCORE_COLUMNS) and metadata is not None:
+        return read_asv_scores_2021(metadata, path)
+    raise DataError(
+        f"{path}: {len(first)} columns in its first line; expected a verifier's scores of ASVspoof 2019 (attack, kind, "
+        "score), its trial_metadata.txt of 2021 (8 columns), or the score file of 2021 beside that"
+    )
+
+
 def read_asv_scores_2019(path: str | Path) -> list[AsvTrial]:
     """Read the verifier's score file of ASVspoof 2019 LA.
 
@@ -103,19 +131,22 @@ def read_asv_scores_2019(path: str | Path) -> list[AsvTrial]:
     trials = []
     for line, (made_by, kind, score) in columns(file, _2019_COLUMNS):
         known = one_of(file, line, "kind", kind, KINDS)
-        trials.append(AsvTrial(known, _score(file, line, score), _attack(file, line, known, made_by)))
+        trials.append(AsvTrial(known, finite(file, line, "score", score), _attack(file, line, known, made_by)))
     return trials
 
 
-def read_asv_scores_2021(metadata: str | Path, scores: str | Path | None = None) -> list[AsvTrial]:
+def read_asv_scores_2021(
+    metadata: str | Path, scores: str | Path | None = None, subset: str | None = None
+) -> list[AsvTrial]:
     """Read the verifier's trials of ASVspoof 2021 LA with their scores.
 
     Args:
         metadata: ``trial_metadata.txt`` of ``keys/LA/ASV``, or a folder that holds it there.
         scores: the score file; None for ``ASVTorch_Kaldi/score.txt`` beside the metadata.
+        subset: keep the trials of this subset; the others need no score. None for all.
 
     Returns:
-        One trial a line of the metadata.
+        One trial a line of the metadata that is kept.
 
     Raises:
         DataError: nothing to read, another number of columns, an unknown kind, a score that is not a finite number, a
@@ -129,11 +160,13 @@ def read_asv_scores_2021(metadata: str | Path, scores: str | Path | None = None)
     known = _read_scores(score_file)
     trials: list[AsvTrial] = []
     seen: dict[tuple[str | None, str | None], int] = {}
-    for line, (speaker, trial, codec, transmission, made_by, kind, trim, subset) in columns(file, _2021_COLUMNS):
+    for line, (speaker, trial, codec, transmission, made_by, kind, trim, part) in columns(file, _2021_COLUMNS):
         pair = (speaker, trial)
         if pair in seen:
             raise DataError(f"{file}, line {line}: {trial} against {speaker} was already in line {seen[pair]}")
         seen[pair] = line
+        if subset not in (None, part):
+            continue
         if pair not in known:
             raise DataError(f"{file}, line {line}: {trial} against {speaker} has no score in {score_file}")
         what = one_of(file, line, "kind", kind, KINDS)
@@ -147,7 +180,7 @@ def read_asv_scores_2021(metadata: str | Path, scores: str | Path | None = None)
                 codec=codec,
                 transmission=transmission,
                 trim=trim,
-                subset=subset,
+                subset=part,
             )
         )
     extra = next((pair for pair in known if pair not in seen), None)
@@ -163,18 +196,8 @@ def _read_scores(path: Path) -> dict[tuple[str | None, str | None], tuple[float,
         pair = (speaker, trial)
         if pair in known:
             raise DataError(f"{path}, line {line}: {trial} against {speaker} was already in line {known[pair][1]}")
-        known[pair] = (_score(path, line, score), line)
+        known[pair] = (finite(path, line, "score", score), line)
     return known
-
-
-def _score(path: Path, line: int, text: str | None) -> float:
-    try:
-        value = float(text or "-")
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise DataError(f"{path}, line {line}: score {text or '-'!r}; expected a finite number")
-    return value
 
 
 def _attack(path: Path, line: int, kind: str, text: str | None) -> str | None:

@@ -9,21 +9,21 @@ from __future__ import annotations
 
 import csv
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from auricle.core.errors import DataError
 from auricle.data.protocols.asv_scores import AsvTrial, read_asv_scores_2019, read_asv_scores_2021
-from auricle.data.protocols.lines import one_of, text_lines
+from auricle.data.protocols.lines import finite, one_of, parse_number, text_lines, words
 from auricle.metrics.audit import DOMAINS, KINDS, AttackTrials
+from auricle.metrics.subsets import choose
 
 COLUMNS = ("target_spk", "enrol_ids", "test_path", "kind", "generator", "train_minutes", "condition")
 OPTIONAL = ("language", "domain", "speaker", "trial")
 
 _SUFFIXES = ("", ".wav", ".flac")
+_WIDTH_2019, _WIDTH_2021 = 3, 8  # columns of a verifier's trials
 _SHOWN = 20
 
 
@@ -104,7 +104,7 @@ def _table(file: Path) -> Iterable[tuple[int, dict[str, str]]]:
     header: list[str] | None = None
     for line, text in text_lines(file):
         try:
-            values = [value.strip() for value in next(csv.reader([text.rstrip("\n")], strict=True))]
+            values = [value.strip() for value in next(csv.reader([text], strict=True))]
         except csv.Error as error:
             raise DataError(f"{file}, line {line}: not CSV: {error}: {text.strip()!r}") from None
         if header is None:
@@ -153,10 +153,7 @@ def _trial(file: Path, line: int, values: dict[str, str]) -> AttackTrial:
 def _minutes(file: Path, line: int, text: str) -> float | None:
     if not text or text == "-":
         return None
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
+    value = parse_number(text)
     if not 0 <= value < float("inf"):
         raise DataError(f"{file}, line {line}: train_minutes {text!r}; expected minutes, at least 0, or nothing")
     return value
@@ -259,7 +256,15 @@ def _copies(fake: dict[Path, int], real: dict[Path, int]) -> list[tuple[Path, Pa
     return found
 
 
-def read_audit_trials(scores_file: str | Path, key_file: str | Path) -> AttackTrials:
+def audit_subset(key_file: str | Path, subset: str | None = None) -> tuple[str | None, str]:
+    """Say which subset of a key `read_audit_trials` takes, and what is left out; as `metrics.subsets.choose`."""
+    key = Path(key_file)
+    width = len(words(next(text_lines(key), (0, ""))[1]))
+    held = (words(line)[7:8] for _, line in text_lines(key)) if width == _WIDTH_2021 else ()
+    return choose((part[0] if part else None for part in held), subset, str(key))
+
+
+def read_audit_trials(scores_file: str | Path, key_file: str | Path, subset: str | None = None) -> AttackTrials:
     """Read scores and the key that says what each trial is, for an audit without any model.
 
     Args:
@@ -268,6 +273,7 @@ def read_audit_trials(scores_file: str | Path, key_file: str | Path) -> AttackTr
             ``target_spk:test_path``. Beside the keys of ASVspoof it is a score file of that challenge's verifier.
         key_file: a list of attack trials (CSV), or of ASVspoof: 2019, the verifier's score file (attack, kind, score,
             no names: the score file must have the same lines but for the scores); 2021, ``trial_metadata.txt`` of ASV.
+        subset: of a key of 2021; None for ``eval``, ``all`` for all. `audit_subset` says which one is taken.
 
     Returns:
         The trials in the key's order. Those of 2019 name no speakers and have no intervals by speaker.
@@ -280,14 +286,16 @@ def read_audit_trials(scores_file: str | Path, key_file: str | Path) -> AttackTr
     first = next(text_lines(key), (0, ""))[1]
     if "target_spk" in first.lower():
         return _own(Path(scores_file), key)
-    width = len(first.split())
-    readers: dict[int, Callable[[Path, Path], list[AsvTrial]]] = {3: _trials_2019, 8: _trials_2021}
-    if width not in readers:
+    width = len(words(first))
+    if width == _WIDTH_2021:
+        taken, _ = audit_subset(key, subset)
+        return _of_asvspoof(read_asv_scores_2021(key, Path(scores_file), taken))
+    if width != _WIDTH_2019:
         raise DataError(
             f"{key}: {width} columns in its first line; expected the header of an attack-trial CSV "
             f"({', '.join(COLUMNS)}), or 3 (ASVspoof 2019) or 8 columns (2021) of a verifier's trials"
         )
-    return _of_asvspoof(readers[width](Path(scores_file), key))
+    return _of_asvspoof(_trials_2019(Path(scores_file), key))
 
 
 def _own(scores_file: Path, key: Path) -> AttackTrials:
@@ -345,7 +353,7 @@ def _read_scores(file: Path) -> dict[str, tuple[float, float | None, int]]:
     known: dict[str, tuple[float, float | None, int]] = {}
     width = 0
     for line, text in text_lines(file):
-        parts = text.split()
+        parts = words(text)
         width = width or len(parts)
         if len(parts) not in (2, 3) or len(parts) != width:
             raise DataError(
@@ -354,21 +362,11 @@ def _read_scores(file: Path) -> dict[str, tuple[float, float | None, int]]:
             )
         if parts[0] in known:
             raise DataError(f"{file}, line {line}: trial {parts[0]!r} was already in line {known[parts[0]][2]}")
-        numbers = [_score(file, line, part) for part in parts[1:]]
+        numbers = [finite(file, line, "score", part) for part in parts[1:]]
         known[parts[0]] = (numbers[0], numbers[1] if width == 3 else None, line)
     if not known:
         raise DataError(f"{file} is empty; expected lines of trial, score and optionally a detector score")
     return known
-
-
-def _score(file: Path, line: int, text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
-    if not np.isfinite(value):
-        raise DataError(f"{file}, line {line}: score {text!r}; expected a finite number")
-    return value
 
 
 def _trials_2019(scores_file: Path, key: Path) -> list[AsvTrial]:
@@ -382,10 +380,6 @@ def _trials_2019(scores_file: Path, key: Path) -> list[AsvTrial]:
                 f"{one.attack or 'bonafide'} {one.kind} there"
             )
     return scored
-
-
-def _trials_2021(scores_file: Path, key: Path) -> list[AsvTrial]:
-    return read_asv_scores_2021(key, scores_file)
 
 
 def _of_asvspoof(trials: list[AsvTrial]) -> AttackTrials:

@@ -11,6 +11,7 @@ from auricle.core.errors import AudioError, DataError
 from auricle.data import fields, manifest
 from auricle.data.manifest import ManifestSummary
 from auricle.data.protocols.row import ProtocolRow
+from auricle.metrics.subsets import choose
 
 if TYPE_CHECKING:
     from lhotse import CutSet
@@ -96,7 +97,11 @@ def missing_audio(rows: Iterable[ProtocolRow], audio_root: str | Path) -> list[P
 
 
 def to_manifest(
-    rows: Sequence[ProtocolRow], audio_root: str | Path, out: str | Path, missing_ok: bool = False
+    rows: Sequence[ProtocolRow],
+    audio_root: str | Path,
+    out: str | Path,
+    missing_ok: bool = False,
+    subset: str | None = None,
 ) -> Manifest:
     """Write a manifest of the trials of a protocol.
 
@@ -106,11 +111,14 @@ def to_manifest(
         out: the manifest to write, ``.jsonl``.
         missing_ok: leave out rows whose audio is not there or cannot be read, and name them in the summary, instead
             of refusing all.
+        subset: keep the rows of this subset; None for ``eval`` of ASVspoof 2021, as its scorer has it, else all;
+            ``all`` for all in any case. What is left out stands in the summary's notes.
 
     Returns:
         The cuts, in the order of the rows, each with the utterance for an id; and what they hold.
 
     Raises:
+        ConfigError: no such subset.
         DataError: no rows, an audio root that is not a folder, or audio that is missing or unreadable: one message
             with the first 20 and how many there are. Also with `missing_ok` when nothing is left.
     """
@@ -121,6 +129,8 @@ def to_manifest(
         raise DataError("there are no rows to make a manifest of; read a protocol that has some")
     if not root.is_dir():
         raise DataError(f"{root} is not a folder; give the folder the corpus is unpacked in")
+    taken, note = choose((row.subset for row in rows), subset, rows[0].corpus)
+    rows = [row for row in rows if taken in (None, row.subset)]
     cuts: list[Cut] = []
     problems: list[str] = []
     for row in rows:
@@ -141,4 +151,5 @@ def to_manifest(
         )
     manifest.write(cuts, out)
     held = CutSet.from_cuts(cuts)
-    return Manifest(held, dataclasses.replace(manifest.summary(held), dropped=tuple(problems)))
+    found = dataclasses.replace(manifest.summary(held), dropped=tuple(problems), notes=(note,) if note else ())
+    return Manifest(held, found)

@@ -10,14 +10,13 @@ usage); evaluation (file, label); test (file, source file, source corpus, ``real
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 from auricle.core.errors import DataError
 from auricle.data import fields
 from auricle.data.protocols.all_type import LABELS
-from auricle.data.protocols.lines import Names, locate, one_of, text_lines
+from auricle.data.protocols.lines import WHOLE, Names, locate, one_of, parse_json, text_lines
 from auricle.data.protocols.row import ProtocolRow
 
 CORPUS = "envsdd"
@@ -72,10 +71,7 @@ Found = tuple[int, str, str | None, str | None, str]
 
 
 def _from_json(file: Path) -> Iterator[Found]:
-    try:
-        given = json.loads("".join(line for _, line in text_lines(file)) or "null")
-    except json.JSONDecodeError as error:
-        raise DataError(f"{file}, line {error.lineno}: not JSON: {error.msg}") from None
+    given = parse_json("\n".join(line for _, line in text_lines(file, WHOLE)) or "null", str(file))
     if not isinstance(given, list) or not given:
         raise DataError(f"{file}: expected a list of clips with file_path, label, attack_type and generative_model")
     for number, one in enumerate(given, 1):

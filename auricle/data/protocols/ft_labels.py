@@ -6,7 +6,6 @@ what the solution's answer tag says, else that of the assistant's last message, 
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 
 from auricle.core.errors import DataError
 from auricle.data.protocols.all_type import LABELS
-from auricle.data.protocols.lines import Names, text_lines
+from auricle.data.protocols.lines import WHOLE, Names, parse_json, text_lines
 from auricle.data.protocols.row import ProtocolRow
 
 CORPUS = "ft_grpo_labels"
@@ -58,17 +57,14 @@ def read_ft_labels(path: str | Path) -> list[ProtocolRow]:
 
 
 def _values(file: Path) -> Iterator[tuple[int, Any]]:
-    lines = list(text_lines(file))
+    lines = list(text_lines(file, WHOLE))
     if not lines:
         raise DataError(f"{file} is empty; expected rows with messages and audios")
-    try:
-        if lines[0][1].lstrip().startswith("["):
-            yield from enumerate(json.loads("".join(line for _, line in lines)), 1)
-        else:
-            for number, line in lines:
-                yield number, json.loads(line)
-    except json.JSONDecodeError as error:
-        raise DataError(f"{file}: not JSON: {error}") from None
+    if lines[0][1].lstrip().startswith("["):
+        yield from enumerate(parse_json("\n".join(line for _, line in lines), str(file)), 1)
+    else:
+        for number, line in lines:
+            yield number, parse_json(line, f"{file}, line {number}")
 
 
 def _clip(file: Path, line: int, value: Any) -> tuple[str, str]:

@@ -72,6 +72,6 @@ def read_in_the_wild(path: str | Path) -> list[ProtocolRow]:
 
 def _values(file: Path, line: int, text: str) -> list[str]:
     try:
-        return [value.strip() for value in next(csv.reader([text.rstrip("\n")], strict=True))]
+        return [value.strip() for value in next(csv.reader([text], strict=True))]
     except csv.Error as error:
         raise DataError(f"{file}, line {line}: not CSV: {error}: {text.strip()!r}") from None

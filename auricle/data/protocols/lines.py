@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from auricle.core.errors import DataError
+from auricle.core.lines import WHOLE, parse_json, parse_number, text_lines, words
 from auricle.data import fields
+
+__all__ = [
+    "WHOLE",
+    "Names",
+    "attack",
+    "columns",
+    "finite",
+    "label",
+    "locate",
+    "one_of",
+    "parse_json",
+    "parse_number",
+    "text_lines",
+    "words",
+]
 
 _LABELS = {"bonafide": fields.BONAFIDE, "bona-fide": fields.BONAFIDE, "spoof": fields.SPOOF}
 
@@ -40,25 +57,6 @@ def locate(given: str | Path, files: Sequence[str], folders: Sequence[str]) -> l
     return found
 
 
-def text_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Give the lines that hold something, with their numbers; CRLF, a byte order mark and empty lines are no matter.
-
-    Raises:
-        DataError: not a file, or not text in UTF-8.
-    """
-    try:
-        with open(path, encoding="utf-8-sig", newline=None) as file:
-            for number, line in enumerate(file, 1):
-                if line.strip():
-                    yield number, line
-    except FileNotFoundError:
-        raise DataError(f"{path} does not exist") from None
-    except IsADirectoryError:
-        raise DataError(f"{path} is a folder; expected a text file") from None
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not text in UTF-8: {error}") from None
-
-
 def columns(path: Path, names: Sequence[str], least: int | None = None) -> Iterator[tuple[int, list[str | None]]]:
     """Split lines at any run of spaces or tabs; ``-`` becomes None.
 
@@ -76,7 +74,7 @@ def columns(path: Path, names: Sequence[str], least: int | None = None) -> Itera
     """
     size, empty = len(names), True
     for number, line in text_lines(path):
-        parts = line.split()
+        parts = words(line)
         if len(parts) != size and (least is None or len(parts) < least):
             amount = f"{size}" if least is None else f"at least {least}"
             raise DataError(
@@ -124,6 +122,18 @@ def one_of(path: Path, line: int, column: str, text: str | None, allowed: Sequen
     if text is None or text not in allowed:
         raise DataError(f"{path}, line {line}: {column} {text or '-'!r}; expected one of {', '.join(allowed)}")
     return text
+
+
+def finite(path: Path, line: int, column: str, text: str | None) -> float:
+    """Read a column that holds a finite number.
+
+    Raises:
+        DataError: anything else; see `auricle.core.lines.parse_number`.
+    """
+    value = parse_number(text or "-")
+    if not math.isfinite(value):
+        raise DataError(f"{path}, line {line}: {column} {text or '-'!r}; expected a finite number")
+    return value
 
 
 class Names:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import zipfile
 from array import array
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy.typing as npt
 from auricle.core.errors import DataError
 from auricle.core.extras import require
 from auricle.core.files import atomic_path
+from auricle.core.lines import Limits, lines, parse_number
 from auricle.metrics.audit import TEXT_COLUMNS, AttackTrials, Column
 
 _NUMBERS = ("score", "detector")
@@ -21,6 +23,7 @@ _NEEDED = ("score", "kind", "target")
 # what the attack-trial list and other tables call the same columns
 _ALSO = {"target_spk": "target", "test_path": "test", "detector_score": "detector"}
 _NAMES = "_names"
+_LIMITS = Limits(line_bytes=1 << 16)
 
 
 def read_trials(path: str | Path) -> AttackTrials:
@@ -127,38 +130,37 @@ def _read_csv(path: Path) -> dict[str, Any]:
     numbers: dict[str, array[float]] = {}
     codes: dict[str, array[int]] = {}
     names: dict[str, dict[str, int]] = {}
-    with open(path, encoding="utf-8-sig", newline="") as file:
-        rows = csv.reader(file, strict=True)
-        try:
-            header = [name.strip().lower() for name in next(rows, [])]
-            place = {own: header.index(name) for own, name in _known(path, header).items()}
-            for own in place:
-                if own in _NUMBERS:
-                    numbers[own] = array("d")
+    rows = csv.reader((line + "\n" for line in lines(path, _LIMITS)), strict=True)
+    try:
+        header = [name.strip().lower() for name in next(rows, [])]
+        place = {own: header.index(name) for own, name in _known(path, header).items()}
+        for own in place:
+            if own in _NUMBERS:
+                numbers[own] = array("d")
+            else:
+                codes[own], names[own] = array("i"), {}
+        for row in rows:
+            if not row:
+                continue
+            if len(row) != len(header):
+                raise DataError(f"{path}, line {rows.line_num}: {len(row)} columns; expected {len(header)}")
+            for own, at in place.items():
+                if own in numbers:
+                    numbers[own].append(_number(path, rows.line_num, own, row[at]))
                 else:
-                    codes[own], names[own] = array("i"), {}
-            for row in rows:
-                if not row:
-                    continue
-                if len(row) != len(header):
-                    raise DataError(f"{path}, line {rows.line_num}: {len(row)} columns; expected {len(header)}")
-                for own, at in place.items():
-                    if own in numbers:
-                        numbers[own].append(_number(path, rows.line_num, own, row[at]))
-                    else:
-                        codes[own].append(names[own].setdefault(row[at].strip(), len(names[own])))
-        except (csv.Error, UnicodeDecodeError) as error:
-            raise DataError(f"{path}, line {rows.line_num}: not CSV in UTF-8: {error}") from None
+                    codes[own].append(names[own].setdefault(row[at].strip(), len(names[own])))
+    except csv.Error as error:
+        raise DataError(f"{path}, line {rows.line_num}: not CSV: {error}") from None
     return {own: np.asarray(values) for own, values in numbers.items()} | {
         own: Column(np.asarray(values, dtype=np.int32), list(names[own])) for own, values in codes.items()
     }
 
 
 def _number(path: Path, line: int, name: str, text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise DataError(f"{path}, line {line}: {name} {text!r}; expected a number") from None
+    value = parse_number(text.strip())
+    if math.isnan(value) and text.strip().lower() != "nan":
+        raise DataError(f"{path}, line {line}: {name} {text!r}; expected a number")
+    return value
 
 
 def write_trials(path: str | Path, trials: AttackTrials) -> None:

@@ -50,12 +50,12 @@ def audit(
 ) -> Audit:
     """Audit a verifier, and the detector beside it if the trials have its scores.
 
-    Rows (`AuditRow.name`): ``bypass_rate``, ``false_rejection``, ``zero_effort_far`` and ``a_dcf`` at each point, by
-    generator, condition, language and domain where the trials have them; ``eer``, ``min_dcf``, ``min_a_dcf``,
-    ``act_dcf``, ``cllr``, ``mean_score_target``, ``mean_score_zero_effort``, ``mean_score_spoof``. With a detector:
-    ``detector_eer`` and, by domain, its ``generalisation_ratio`` (out over in), ``min_tdcf`` of ASVspoof 2021, and
-    the four rates again with ``tandem_`` before them, for which a trial has to pass both. Their intervals hold the
-    detector's threshold as it is.
+    Rows (`AuditRow.name`): ``bypass_rate``, ``false_rejection``, ``zero_effort_far``, ``a_dcf`` (costs of its authors'
+    CostModel) and ``a_dcf_asvspoof5`` (those of ASVspoof 5) at each point, by generator, condition, language and domain
+    where the trials have them; ``eer``, ``min_dcf``, ``min_a_dcf``, ``min_a_dcf_asvspoof5``, ``act_dcf``, ``cllr``,
+    ``mean_score_target``, ``mean_score_zero_effort``, ``mean_score_spoof``. With a detector: ``detector_eer`` and, by
+    domain, its ``generalisation_ratio`` (out over in), ``min_tdcf`` of ASVspoof 2021, and rates and costs again with
+    ``tandem_``, for which a trial has to pass both; their intervals hold the detector's threshold as it is.
 
     Args:
         trials: scored trials of all three kinds.

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from auricle.metrics.audit.counts import Speakers
+from auricle.metrics.audit.counts import Interval, Speakers
 from auricle.metrics.audit.trials import AttackTrials, Index
+from auricle.metrics.shares import FEWEST_ITEMS, at_edge
 from auricle.metrics.trials import FloatArray
 from auricle.metrics.verification import OperatingPoint
 
@@ -143,7 +144,7 @@ class Cell:
     """Trials of one kind and one part: their indices, and the part as the fields of a row."""
 
     rows: Index
-    part: dict[str, str]
+    part: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -199,8 +200,13 @@ def _parts(rows: Index, cut: tuple[str, ...], coded: dict[str, Any]) -> Iterator
             yield Cell(rows[inside[second == other]], label | {cut[1]: other_names[other] or "-"})
 
 
-def rate_row(name: str, rate: Rate, speakers: Speakers, point: OperatingPoint, part: dict[str, str]) -> AuditRow:
+def rate_row(
+    name: str, rate: Rate, speakers: Speakers, point: OperatingPoint, part: dict[str, Any], share: bool = True
+) -> AuditRow:
     """Make the row of a rate at an operating point.
+
+    A share of none or of all its trials has the exact limits of that many trials at least, and one of fewer than
+    `FEWEST_ITEMS` trials no interval.
 
     Args:
         name: of the row.
@@ -208,9 +214,12 @@ def rate_row(name: str, rate: Rate, speakers: Speakers, point: OperatingPoint, p
         speakers: who is resampled.
         point: the operating point.
         part: what the row is of.
+        share: whether it is a share of trials, not a cost.
     """
     fixed = speakers.interval(rate.fixed)
     again = fixed if rate.again is None else speakers.interval(rate.again)
+    if share:
+        fixed, again = (_of_share(rate.value, rate.n, one) for one in (fixed, again))
     return AuditRow(
         name=name,
         value=rate.value,
@@ -226,7 +235,14 @@ def rate_row(name: str, rate: Rate, speakers: Speakers, point: OperatingPoint, p
 
 
 def value_row(
-    name: str, value: float | None, n: int, speakers: Speakers, replicates: FloatArray, note: str = "", **part: Any
+    name: str,
+    value: float | None,
+    n: int,
+    speakers: Speakers,
+    replicates: FloatArray,
+    note: str = "",
+    smaller: int | None = None,
+    **part: Any,
 ) -> AuditRow:
     """Make the row of a number without operating point; one that is not finite becomes None.
 
@@ -237,10 +253,22 @@ def value_row(
         speakers: who is resampled.
         replicates: the figure in each replicate.
         note: why there is no figure or interval.
+        smaller: of an EER, the trials of the smaller class; at 0 and at 1 its interval has their exact limits.
         **part: what the row is of.
     """
     if value is not None and not np.isfinite(value):
         value = None
     interval = speakers.interval(replicates)
+    if smaller is not None and value is not None:
+        interval = _of_share(value, smaller, interval)
     says = "; ".join(text for text in (note, interval.note) if text)
     return AuditRow(name, value, n, None if value is None else interval.ci95, note=says, **part)
+
+
+def _of_share(value: float, n: int, interval: Interval) -> Interval:
+    """Give what the trials themselves allow, where the speakers' replicates are all alike or the trials are few."""
+    if interval.ci95 is None:
+        return interval
+    if n < FEWEST_ITEMS:
+        return Interval(None, f"fewer than {FEWEST_ITEMS} trials: no interval")
+    return Interval(at_edge(value, interval.ci95, n), interval.note)

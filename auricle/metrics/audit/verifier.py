@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from auricle.core.errors import ConfigError, DataError
-from auricle.metrics.adcf import ASVSPOOF5, a_dcf_of_rates
+from auricle.metrics.adcf import ASVSPOOF5, COST_MODEL, AdcfCosts, a_dcf_of_rates, adcf_weights
 from auricle.metrics.audit.counts import Speakers, accepted, bins_of, grid, resolution
 from auricle.metrics.audit.exact import exact_eer, least_cost
 from auricle.metrics.audit.rows import AuditRow, Cell, Decisions, Rate, cells, rate_row, value_row
@@ -26,12 +26,26 @@ _PAIRS = 100_000_000
 RATES = {"target": "false_rejection", "zero_effort": "zero_effort_far", "spoof": "bypass_rate"}
 
 
+def _described(costs: AdcfCosts, whose: str) -> str:
+    return (
+        f"priors {costs['p_target']:g}, {costs['p_nontarget']:g}, {costs['p_spoof']:g} and costs {costs['c_miss']:g}, "
+        f"{costs['c_fa_nontarget']:g}, {costs['c_fa_spoof']:g} of {whose}"
+    )
+
+
+# by the name of its rows: what errors cost, and whose costs these are
+A_DCF = {
+    "a_dcf": (adcf_weights(**COST_MODEL), _described(COST_MODEL, "the a-DCF's authors (CostModel)")),
+    "a_dcf_asvspoof5": (adcf_weights(**ASVSPOOF5), _described(ASVSPOOF5, "ASVspoof 5")),
+}
+
+
 class Replicates(NamedTuple):
     """Numbers of each replicate, shape (R,); `chosen` is the threshold of each false-accept target on the grid."""
 
     eer: FloatArray
     min_dcf: FloatArray
-    min_a_dcf: FloatArray
+    min_a_dcf: dict[str, FloatArray]
     asv: AsvErrorsOf
     chosen: list[Index]
 
@@ -108,7 +122,7 @@ class Verifier:
         out = Replicates(
             empty,
             empty.copy(),
-            empty.copy(),
+            {name: empty.copy() for name in A_DCF},
             AsvErrorsOf(empty.copy(), empty.copy(), empty.copy()),
             [] if self.given else [np.zeros(rows, dtype=np.int64) for _ in self.points],
         )
@@ -118,7 +132,9 @@ class Verifier:
             out.min_dcf[part] = min_dcf_from_counts(yes, no, **DCF)
             with np.errstate(invalid="ignore", divide="ignore"):
                 share = [counts / counts[:, -1:] for counts in (yes, no, fake)]
-                out.min_a_dcf[part] = np.min(a_dcf_of_rates(share[0], 1 - share[1], 1 - share[2]), axis=1)
+                for name, (weights, _) in A_DCF.items():
+                    cost = a_dcf_of_rates(share[0], 1 - share[1], 1 - share[2], weights=weights)
+                    out.min_a_dcf[name][part] = np.min(cost, axis=1)
             # the verifier accepts at or above the score at which both rates are equal, as the ASVspoof scorer does
             at = np.maximum(eer_index(yes, no) - 1, 0)[:, None]
             below = [np.take_along_axis(values, at, axis=1)[:, 0] for values in share]
@@ -209,26 +225,29 @@ class Verifier:
         for number, point in enumerate(self.points):
             three = [rates[kind][number] for kind in KINDS]
             again = [rate.again for rate in three if rate.again is not None]
-            cost = Rate(
-                float(a_dcf_of_rates(*(rate.value for rate in three))),
-                len(self.trials),
-                a_dcf_of_rates(*(rate.fixed for rate in three)),
-                a_dcf_of_rates(*again) if len(again) == len(three) else None,
-            )
-            yield rate_row(prefix + "a_dcf", cost, self.speakers, point, {})
+            for name, (weights, _) in A_DCF.items():
+                cost = Rate(
+                    float(a_dcf_of_rates(*(rate.value for rate in three), weights=weights)),
+                    len(self.trials),
+                    a_dcf_of_rates(*(rate.fixed for rate in three), weights=weights),
+                    a_dcf_of_rates(*again, weights=weights) if len(again) == len(three) else None,
+                )
+                yield rate_row(prefix + name, cost, self.speakers, point, {}, share=False)
 
     def score_rows(self) -> Iterator[AuditRow]:
         """Give the numbers without operating point: EER, minimum costs, mean scores."""
         yes, no, fake = (self.sorted[kind] for kind in KINDS)
         both, told = yes.size + no.size, self.replicates
-        yield value_row("eer", exact_eer(yes, no, self.grid).eer, both, self.speakers, told.eer)
+        smaller = min(yes.size, no.size)
+        yield value_row("eer", exact_eer(yes, no, self.grid).eer, both, self.speakers, told.eer, smaller=smaller)
         note = f"p_target {DCF['p_target']}, costs {DCF['c_miss']:g} and {DCF['c_fa']:g}"
         weights = DCF["p_target"] * DCF["c_miss"], (1 - DCF["p_target"]) * DCF["c_fa"]
         lowest = least_cost(yes, [no], weights[0], weights[1:], self.grid) / min(weights)
         yield value_row("min_dcf", lowest, both, self.speakers, told.min_dcf, note)
-        miss, *alarms, constant = ASVSPOOF5
-        lowest = least_cost(yes, [no, fake], miss, alarms, self.grid) / constant
-        yield value_row("min_a_dcf", lowest, len(self.trials), self.speakers, told.min_a_dcf, "the verifier alone")
+        for name, ((miss, *alarms, constant), costs) in A_DCF.items():
+            lowest = least_cost(yes, [no, fake], miss, alarms, self.grid) / constant
+            note, again = f"the verifier alone; {costs}", told.min_a_dcf[name]
+            yield value_row(f"min_{name}", lowest, len(self.trials), self.speakers, again, note)
         for kind in KINDS:
             for cell in cells(self.trials, kind, self.rows[kind]):
                 if set(cell.part) <= {"generator"}:
@@ -263,7 +282,7 @@ class Verifier:
         weights = DCF["p_target"] * DCF["c_miss"], (1 - DCF["p_target"]) * DCF["c_fa"]
         cost = (weights[0] * miss + weights[1] * alarm) / min(weights)
         note = "calibrated on dev"
-        actual = act_dcf(llr["target"], llr["zero_effort"], **DCF)
+        actual = act_dcf(llr["target"], llr["zero_effort"], DCF["p_target"], DCF["c_miss"], DCF["c_fa"])
         yield value_row("act_dcf", actual, n, self.speakers, cost, note)
         bits = [
             self._mean(self.rows[kind], np.logaddexp(0.0, sign * llr[kind]) / np.log(2))[1]

@@ -17,13 +17,14 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from auricle.core.cache import cache_folder, combined_key
-from auricle.core.files import atomic_path
+from auricle.nn.native.store import load
 
 _FLAGS = ("-O3", "-fPIC", "-shared", "-fno-math-errno", "-fno-trapping-math", "-fvisibility=hidden")
 # Not every compiler knows these; the first set that compiles is taken: all of this processor, threads.
@@ -112,11 +113,8 @@ def _library() -> ctypes.CDLL | None:
     content = [path.read_bytes() for path in (*sources, *sorted(folder.glob("*.h")))]
     version = subprocess.run([*command, "--version"], capture_output=True, text=True, check=False).stdout
     key = combined_key([*content, version, " ".join((*command, *_FLAGS)), _processor()])
-    built = cache_folder() / "kernels" / f"{key[:32]}.so"
-    if not built.exists() and not _build(command, sources, built):
-        return None
     try:
-        return ctypes.CDLL(str(built))
+        return load(cache_folder() / "kernels", key[:32], partial(_build, command, sources))
     except OSError as error:
         _log.warning("the compiled loops cannot be loaded (%s); PyTorch operations are used instead", error)
         return None
@@ -127,9 +125,8 @@ def _build(command: list[str], sources: list[Path], out: Path) -> bool:
     reason = ""
     for wishes in _WISHES:
         try:
-            with atomic_path(out) as part:
-                make = [*command, *_FLAGS, *wishes, *map(str, sources), "-o", str(part), "-lm"]
-                subprocess.run(make, capture_output=True, text=True, check=True)
+            make = [*command, *_FLAGS, *wishes, *map(str, sources), "-o", str(out), "-lm"]
+            subprocess.run(make, capture_output=True, text=True, check=True)
             return True
         except subprocess.CalledProcessError as error:
             reason = (error.stderr.strip().splitlines() or [str(error)])[-1]

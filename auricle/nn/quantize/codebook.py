@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from auricle.core.errors import DataError
-from auricle.nn.quantize.quantizer import Quantised, Quantizer, check_size, straight_through
+from auricle.core.errors import ConfigError, DataError
+from auricle.nn.quantize.quantizer import Quantised, Quantizer, check_size, plain, straight_through
 
 _ROWS = 16_384  # vectors whose distances are held at once
 
@@ -58,10 +58,10 @@ class _Codebook(Quantizer):
         """Give the vectors of all codes, (K, D), as `forward` and `decode` use them."""
         raise NotImplementedError
 
-    def forward(self, z: Tensor) -> Quantised:
+    def _quantise(self, z: Tensor) -> Quantised:
         """Quantise vectors (..., D); losses ``commit`` (beta included) and ``codebook``."""
         table = self.table()
-        flat = self._checked(z).reshape(-1, self.dim)
+        flat = z.reshape(-1, self.dim)
         with torch.no_grad():
             indices = nearest(flat.detach(), table)
         code = table[indices]
@@ -73,7 +73,7 @@ class _Codebook(Quantizer):
         self._seen(flat.detach(), indices)
         return Quantised(latent.reshape(z.shape), indices.reshape(z.shape[:-1]), losses)
 
-    def decode(self, indices: Tensor) -> Tensor:
+    def _look_up(self, indices: Tensor) -> Tensor:
         """Look up (...) -> (..., D)."""
         return self.table()[self._known(indices)]
 
@@ -82,7 +82,7 @@ class _Codebook(Quantizer):
 
     def _first(self, z: Tensor) -> Tensor:
         """Give the vectors (N, D) that a table begins with."""
-        flat = self._checked(z).reshape(-1, self.dim)
+        flat = self._checked(self._wide(z)).reshape(-1, self.dim)
         if len(flat) < 2:
             raise DataError(f"{len(flat)} vectors to begin a table with; give at least two")
         return flat
@@ -115,7 +115,8 @@ class VQ(_Codebook):
     @torch.no_grad()
     def begin_with(self, z: Tensor, centres: bool = False) -> None:
         """Set the table on vectors drawn from z (N, D), or on its centres."""
-        self.codes.copy_(self._start(z, centres))
+        with plain(z.device):
+            self.codes.copy_(self._start(z, centres))
 
 
 class SimVQ(_Codebook):
@@ -150,6 +151,10 @@ class SimVQ(_Codebook):
 
         With `centres` the table is frozen on the centres of z instead, under the identity.
         """
+        with plain(z.device):
+            self._begin(z, centres)
+
+    def _begin(self, z: Tensor, centres: bool) -> None:
         if centres:
             self.frozen.copy_(self._start(z, centres))
             self.map.weight.copy_(torch.eye(self.dim))
@@ -198,7 +203,8 @@ class EmaVQ(_Codebook):
     @torch.no_grad()
     def begin_with(self, z: Tensor, centres: bool = False) -> None:
         """Set the table on vectors drawn from z (N, D), or on its centres, each counted once."""
-        self.codes.copy_(self._start(z, centres))
+        with plain(z.device):
+            self.codes.copy_(self._start(z, centres))
         self.sums.copy_(self.codes)
         self.counts.fill_(1.0)
 
@@ -206,6 +212,11 @@ class EmaVQ(_Codebook):
     def _seen(self, z: Tensor, indices: Tensor) -> None:
         if not self.training or not len(z):
             return
+        if self.sums.dtype not in (torch.float32, torch.float64):
+            raise ConfigError(
+                f"EMA-VQ in {self.sums.dtype}: its running means need float32; keep the weights so and use autocast"
+            )
+        z = z.to(self.sums.dtype)
         counts = torch.bincount(indices, minlength=self.n_codes).to(z.dtype)
         sums = torch.zeros_like(self.sums).index_add_(0, indices, z)
         self.counts.lerp_(counts, 1 - self.decay)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -28,6 +30,9 @@ class Quantised(NamedTuple):
 class Quantizer(nn.Module):
     """Base of the quantisers.
 
+    They work in the precision of their own weights, under autocast too: a distance, a running mean or a level in
+    bfloat16 would pick other codes than `decode` knows.
+
     Attributes:
         dim: width D of the vectors.
         n_codes: number of codes K of a stage.
@@ -39,16 +44,36 @@ class Quantizer(nn.Module):
     stages: int = 1
 
     def forward(self, z: Tensor) -> Quantised:
-        """Quantise vectors (..., D)."""
-        raise NotImplementedError
+        """Quantise vectors (..., D); the latent has the precision of the quantiser's weights, whatever z has.
+
+        Raises:
+            DataError: vectors of another width.
+        """
+        with plain(z.device):
+            return self._quantise(self._checked(self._wide(z)))
 
     def decode(self, indices: Tensor) -> Tensor:
         """Give the vectors (..., D) of indices (...), or (..., stages) of a stack.
 
         Raises:
-            DataError: an index that is no code's.
+            DataError: an index that is no code's, or another number of stages.
         """
+        with plain(indices.device):
+            return self._look_up(indices)
+
+    def _quantise(self, z: Tensor) -> Quantised:
+        """Quantise vectors (..., D) of the quantiser's own precision."""
         raise NotImplementedError
+
+    def _look_up(self, indices: Tensor) -> Tensor:
+        """Give the vectors of indices."""
+        raise NotImplementedError
+
+    def _wide(self, z: Tensor) -> Tensor:
+        """Bring vectors to the precision of the quantiser's weights, or leave a wider one."""
+        tensors = itertools.chain(self.parameters(), self.buffers())
+        own = next((tensor.dtype for tensor in tensors if tensor.is_floating_point()), torch.float32)
+        return z.to(torch.promote_types(z.dtype, own))
 
     def begin_with(self, z: Tensor, centres: bool = False) -> None:
         """Start from the vectors (N, D) that an untrained encoder gives; without a table there is nothing to set.
@@ -75,6 +100,13 @@ class Quantizer(nn.Module):
                 f"{self.n_codes - 1}"
             )
         return indices.long()
+
+
+def plain(device: torch.device) -> contextlib.AbstractContextManager[Any]:
+    """Give a context without autocast."""
+    if not torch.amp.is_autocast_available(device.type):  # such as the meta device
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, enabled=False)
 
 
 class _StraightThrough(torch.autograd.Function):

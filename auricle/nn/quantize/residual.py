@@ -29,9 +29,9 @@ class ResidualVQ(Quantizer):
         self.quantizers = nn.ModuleList(quantizers)
         self.dim, self.n_codes, self.stages = quantizers[0].dim, quantizers[0].n_codes, len(quantizers)
 
-    def forward(self, z: Tensor) -> Quantised:
+    def _quantise(self, z: Tensor) -> Quantised:
         """Quantise vectors (..., D) to indices (..., stages); losses are the stages' means."""
-        total = torch.zeros_like(self._checked(z))
+        total = torch.zeros_like(z)
         indices, losses = [], dict[str, Tensor]()
         for quantizer in self.quantizers:
             found = quantizer(z - total.detach())
@@ -45,17 +45,13 @@ class ResidualVQ(Quantizer):
     @torch.no_grad()
     def begin_with(self, z: Tensor, centres: bool = False) -> None:
         """Begin each stage with what the stages before it leave over of z (N, D)."""
-        left = z
+        left = self._wide(z)
         for quantizer in self.quantizers:
             quantizer.begin_with(left, centres)  # type: ignore[operator]
             left = left - quantizer(left).latent
 
-    def decode(self, indices: Tensor) -> Tensor:
-        """Give (..., stages) -> (..., D).
-
-        Raises:
-            DataError: another number of stages, or an index that is no code's.
-        """
+    def _look_up(self, indices: Tensor) -> Tensor:
+        """Give (..., stages) -> (..., D)."""
         if indices.shape[-1:] != (self.stages,):
             raise DataError(f"indices of shape {tuple(indices.shape)}; the last axis must hold {self.stages} stages")
         parts = [one.decode(found) for one, found in zip(self.quantizers, indices.unbind(-1), strict=True)]  # type: ignore[operator]

@@ -35,13 +35,13 @@ class FSQ(Quantizer):
 
         Args:
             dim: width D; other than the number of levels, linear maps lead there and back.
-            levels: levels of each coordinate, at least 2 each.
+            levels: levels of each coordinate, at least 3 each: of two, one lies where 0 has to be kept.
 
         Raises:
-            ConfigError: a coordinate with fewer than two levels.
+            ConfigError: a coordinate with fewer than three levels.
         """
-        if not levels or min(levels) < 2:
-            raise ConfigError(f"levels {tuple(levels)}; each coordinate needs at least 2")
+        if not levels or min(levels) < 3:
+            raise ConfigError(f"levels {tuple(levels)}; each coordinate of FSQ needs at least 3 (with two, use LFQ)")
         super().__init__()
         self.dim, self.n_codes = dim, math.prod(levels)
         check_size(dim, self.n_codes)
@@ -59,15 +59,15 @@ class FSQ(Quantizer):
         shift = torch.atanh(self.offset / self.span)
         return torch.tanh(z + shift) * self.span - self.offset
 
-    def forward(self, z: Tensor) -> Quantised:
+    def _quantise(self, z: Tensor) -> Quantised:
         """Quantise vectors (..., D); there is no loss. The gradient is that of `bound`."""
-        bounded = self.bound(self.inward(self._checked(z)))
+        bounded = self.bound(self.inward(z))
         rounded = bounded.round().detach()
         digits = rounded.long() + self.sizes // 2
         code = straight_through(bounded, rounded) / (self.sizes // 2)
         return Quantised(self.outward(code), (digits * self.basis).sum(dim=-1), {})
 
-    def decode(self, indices: Tensor) -> Tensor:
+    def _look_up(self, indices: Tensor) -> Tensor:
         """Give (...) -> (..., D)."""
         digits = (self._known(indices)[..., None] // self.basis) % self.sizes
         code: Tensor = self.outward((digits - self.sizes // 2).to(self.span.dtype) / (self.sizes // 2))
@@ -104,9 +104,9 @@ class LFQ(Quantizer):
         self.register_buffer("signs", 1 << torch.arange(bits), persistent=False)
         self.inward, self.outward = _projections(dim, bits)
 
-    def forward(self, z: Tensor) -> Quantised:
+    def _quantise(self, z: Tensor) -> Quantised:
         """Quantise vectors (..., D)."""
-        inner = self.inward(self._checked(z))
+        inner = self.inward(z)
         positive = inner > 0
         code = positive.to(inner.dtype) * 2 - 1
         losses = {"commit": self.beta * F.mse_loss(inner, code)}
@@ -115,7 +115,7 @@ class LFQ(Quantizer):
         latent = self.outward(straight_through(inner, code))
         return Quantised(latent, (positive * self.signs).sum(dim=-1), losses)
 
-    def decode(self, indices: Tensor) -> Tensor:
+    def _look_up(self, indices: Tensor) -> Tensor:
         """Give (...) -> (..., D)."""
         bits = (self._known(indices)[..., None] & self.signs) != 0
         dtype = next((weight.dtype for weight in self.outward.parameters()), torch.get_default_dtype())

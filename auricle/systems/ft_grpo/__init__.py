@@ -12,4 +12,5 @@ SPEC = Spec(
     verbs=("prepare", "train", "evaluate", "infer"),
     headline="balanced_accuracy",
     task="detection",
+    gives=("json", "image"),
 )

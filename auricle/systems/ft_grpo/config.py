@@ -2,16 +2,57 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from auricle.core.config import Config
-from auricle.systems.ft_grpo.world_config import DataConfig
+from auricle.train.recipe import Recipe
+
+TYPES = ("speech", "singing", "music", "sound")
+
+
+class DataConfig(Config):
+    """The artefact world: four types of audio, half of the clips with artefacts of known place.
+
+    The paper trains on four real corpora; all of these values are our choice.
+    """
+
+    source: str = "embedded"  # a corpus (embedded, rec), or the path of a labelled manifest
+    types: tuple[str, ...] = TYPES
+    split: int = Field(0, ge=0)  # which voices, tracks and sounds train, tune and test; another number, another draw
+    seed: int = 0  # draws of the data; kept apart from the run's seed
+    train: int = Field(4000, ge=16)  # clips over all types, half of them fake
+    dev: int = Field(400, ge=16)
+    test: int = Field(1000, ge=16)
+    weak: int = Field(400, ge=0)  # of the weak-artefact test set; half real
+    hard: int = Field(96, ge=0)  # of the vocoded speech without a place; half real
+    share_time: float = Field(0.5, ge=0, le=1)  # of the fakes with one artefact, those with one of time
+    both: float = Field(0.3, ge=0, le=1)  # of the fakes, those with one of each domain
+    strength: tuple[float, float] = (0.5, 1.0)
+    weak_strength: tuple[float, float] = (0.15, 0.4)  # below all that was trained on
+    hard_families: tuple[str, ...] = ("world", "griffin_lim", "lpc_pulse")
+    codecs: tuple[str, ...] = ("none", "none", "mu_law", "g722")  # one a pair of real and fake; twice none is half
+    room_snr_db: tuple[float, float] = (25.0, 40.0)  # pink noise before the artefact: pauses have a floor
+    line_snr_db: tuple[float, float] = (50.0, 60.0)  # pink noise after it: no exact zeros
+    spoiled: float = Field(0.0, ge=0, lt=1)  # share of training rationales that contradict the label (C5: 0.12)
+    segment_s: float = Field(1.5, ge=1.5, le=1.5)  # the bins are eighths of it
+
+    @model_validator(mode="after")
+    def _fits(self) -> DataConfig:
+        unknown = [name for name in self.types if name not in TYPES]
+        if unknown or not self.types or len(set(self.types)) != len(self.types):
+            raise ValueError(f"types {', '.join(self.types) or 'none'}; give some of {', '.join(TYPES)}, each once")
+        if self.weak_strength[1] > self.strength[0]:
+            raise ValueError(f"weak_strength {self.weak_strength} reaches into strength {self.strength}")
+        return self
 
 
 class ModelConfig(Config):
     """The audio language model: our own small one, our encoder under a causal LM of yours, or a public one."""
+
+    renamed: ClassVar[Mapping[str, str]] = {"seekers": "position_heads"}
 
     backbone: str | None = None  # folder of a public audio LM (Qwen2.5-Omni thinker, Qwen2-Audio); replaces all below
     decoder: str | None = None  # folder of a causal LM under our encoder; null builds the tiny one below
@@ -26,7 +67,7 @@ class ModelConfig(Config):
     dropout: float = Field(0.0, ge=0, lt=1)
     merge: int = Field(5, ge=1)  # encoder frames to one place of the decoder, 200 ms
     summary: bool = True  # one more place, made of the mean and the maximum that the auxiliary heads read
-    seekers: int = Field(4, ge=0)  # weightings of the frames whose mean position goes there too
+    position_heads: int = Field(4, ge=0)  # attention heads over frames; the mean time of each goes there too
     lora_rank: int = Field(0, ge=0)  # 0 trains every weight, which a model made from nothing needs
     lora_alpha: float = Field(16.0, gt=0)
 
@@ -37,26 +78,28 @@ class ModelConfig(Config):
         return self
 
 
-class StageConfig(Config):
+class _Recipe(Recipe):
+    renamed: ClassVar[Mapping[str, str]] = {"steps": "max_steps", "warmup": "warmup_fraction"}
+
+    weight_decay: float = Field(0.1, ge=0)
+    warmup_fraction: float = Field(0.05, ge=0, lt=1)
+
+
+class StageConfig(_Recipe):
     """One stage of supervised training."""
 
-    steps: int = Field(ge=1)
     batch: int = Field(64, ge=1)
-    lr: float = Field(1e-3, gt=0)
-    weight_decay: float = Field(0.1, ge=0)
-    warmup: float = Field(0.05, ge=0, le=1)
     save_every: int = Field(100, ge=1)
-    eval_every: int = Field(100, ge=1)
 
 
-class GrpoConfig(Config):
+class GrpoConfig(_Recipe):
     """Stage 2. The defaults are those of the released scripts and of ms-swift 3.9, which they start."""
 
-    steps: int = Field(100, ge=1)
-    prompts: int = Field(32, ge=1)  # a step
+    max_steps: int = Field(100, ge=1)
+    prompts: int = Field(32, ge=1)  # a batch
     samples: int = Field(8, ge=2)  # G
     kind: Literal["grpo", "dr_grpo", "dapo", "sapo"] = "grpo"
-    clip: float = Field(0.2, ge=0, lt=1)
+    clip: float = Field(0.2, ge=0, lt=1)  # of the ratio; `clip_norm` is of the gradient
     beta: float = Field(0.04, ge=0)
     temperature: float = Field(0.9, gt=0)
     top_p: float = Field(0.9, gt=0, le=1)
@@ -67,17 +110,13 @@ class GrpoConfig(Config):
     structure: float = Field(0.1, ge=0)
     ground: float = Field(0.0, ge=0)  # not in the release; needs clips whose artefacts are known
     lr: float = Field(1e-5, gt=0)
-    weight_decay: float = Field(0.1, ge=0)
-    warmup: float = Field(0.05, ge=0, le=1)
     save_every: int = Field(50, ge=1)
     eval_every: int = Field(50, ge=1)
 
     @property
     def weights(self) -> dict[str, float]:
         """Weight of each reward."""
-        return {
-            "accuracy": self.accuracy, "format": self.format, "structure": self.structure, "ground": self.ground
-        }  # fmt: skip
+        return {name: getattr(self, name) for name in ("accuracy", "format", "structure", "ground")}
 
 
 class TrainConfig(Config):
@@ -86,7 +125,7 @@ class TrainConfig(Config):
     heads: StageConfig | None = None  # encoder and its auxiliary heads alone, which is cheap; not in the paper
     # after the heads the encoder rests and every clip is encoded once: SFT and GRPO are then the decoder's alone
     freeze: bool = False
-    sft: StageConfig = StageConfig(steps=1000)
+    sft: StageConfig = StageConfig()
     head_weight: float = Field(0.3, ge=0)  # of the auxiliary losses beside the text's, in SFT
     grpo: GrpoConfig | None = GrpoConfig()
     # SFT for about as long as stage 2 takes, from the same weights: the row that GRPO has to beat
@@ -129,17 +168,36 @@ class FtGrpoConfig(Config):
 
 
 def paper() -> FtGrpoConfig:
-    """Qwen2.5-Omni-3B with LoRA on all linear layers and the released scripts' recipe, one GPU's view of 8."""
+    """Qwen2.5-Omni-3B with LoRA on all linear layers and the released scripts' recipe.
+
+    FOUND: bfloat16; 16 clips (SFT) and 32 answers (GRPO) a GPU, 8 GPUs, no accumulation. This preset is for one GPU,
+    which accumulates 8 batches: the same update. On 8 GPUs (`accelerate launch`) set accumulate=1 in both stages.
+    """
     return FtGrpoConfig(
         model=ModelConfig(backbone="Qwen2.5-Omni-3B", lora_rank=64, lora_alpha=16.0),  # a folder of yours
         train=TrainConfig(
             # 3 epochs of about 340,000 clips in batches of 128; INFERRED from "about 340K" demonstrations
             sft=StageConfig(
-                steps=7969, batch=128, lr=1e-5, weight_decay=0.1, warmup=0.01, save_every=500, eval_every=500
+                max_steps=7969,
+                batch=16,
+                accumulate=8,
+                mixed_precision="bf16",
+                lr=1e-5,
+                warmup_fraction=0.01,
+                save_every=500,
+                eval_every=500,
             ),
             head_weight=0.0,  # the public encoder has no auxiliary heads
-            # 2 epochs of as many prompts, 32 a step
-            grpo=GrpoConfig(steps=21250, max_new=768, save_every=500, eval_every=500),
+            # 2 epochs of as many prompts, 32 an update
+            grpo=GrpoConfig(
+                max_steps=21250,
+                prompts=4,
+                accumulate=8,
+                mixed_precision="bf16",
+                max_new=768,
+                save_every=500,
+                eval_every=500,
+            ),
         ),
         eval=EvalConfig(batch=16, max_new=512, rationales=1, counterfactuals=0),
     )
@@ -149,13 +207,13 @@ def laptop() -> FtGrpoConfig:
     """About a million parameters from nothing, on the artefact world: SFT, then GRPO, in under twelve minutes."""
     return FtGrpoConfig(
         train=TrainConfig(
-            heads=StageConfig(steps=500, lr=2e-3, eval_every=250),
+            heads=StageConfig(max_steps=500, lr=2e-3, eval_every=250),
             freeze=True,
-            sft=StageConfig(steps=450, lr=2e-3, eval_every=150),
+            sft=StageConfig(max_steps=450, lr=2e-3, eval_every=150),
             # weights of our own from nothing take more than LoRA's 1e-5; an answer has at most 20 tokens
-            grpo=GrpoConfig(steps=60, lr=1e-4, max_new=32, save_every=30, eval_every=30),
-            more_sft=StageConfig(steps=250, lr=5e-4, eval_every=250),
-        ),
+            grpo=GrpoConfig(max_steps=60, lr=1e-4, max_new=32, save_every=30, eval_every=30),
+            more_sft=StageConfig(max_steps=250, lr=5e-4, eval_every=250),
+        )
     )
 
 
@@ -167,11 +225,11 @@ def smoke() -> FtGrpoConfig:
             dim=32, layers=2, heads=2, encoder_layers=1, channels=(8, 16), time_strides=(2, 2), mel_strides=(4, 2)
         ),
         train=TrainConfig(
-            heads=StageConfig(steps=30, batch=32, lr=3e-3, save_every=15, eval_every=15),
+            heads=StageConfig(max_steps=30, batch=32, lr=3e-3, save_every=15, eval_every=15),
             freeze=True,
-            sft=StageConfig(steps=240, batch=32, lr=5e-3, save_every=120, eval_every=120),
-            grpo=GrpoConfig(steps=4, prompts=8, samples=4, lr=1e-4, max_new=32, save_every=2, eval_every=2),
-            more_sft=StageConfig(steps=8, batch=32, lr=5e-4, save_every=4, eval_every=4),
+            sft=StageConfig(max_steps=240, batch=32, lr=5e-3, save_every=120, eval_every=120),
+            grpo=GrpoConfig(max_steps=4, prompts=8, samples=4, lr=1e-4, max_new=32, save_every=2, eval_every=2),
+            more_sft=StageConfig(max_steps=8, batch=32, lr=5e-4, save_every=4, eval_every=4),
         ),
         eval=EvalConfig(rationales=2, bootstrap=100, counterfactuals=12, pictures=2),
     )

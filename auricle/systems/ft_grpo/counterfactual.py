@@ -8,17 +8,19 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 import numpy as np
 
 from auricle.core.errors import AudioError, DataError
 from auricle.core.seed import rng
-from auricle.data.worlds.artefacts import Artefact, artefact, inject, places_of
+from auricle.data.worlds.artefacts import Artefact, inject, places_of
+from auricle.data.worlds.artefacts import artefact as make_artefact
 from auricle.metrics.evidence import Estimate, share
+from auricle.systems.ft_grpo.config import DataConfig
 from auricle.systems.ft_grpo.data import Item
 from auricle.systems.ft_grpo.rationale import Evidence, read
 from auricle.systems.ft_grpo.world import Excerpt, World
-from auricle.systems.ft_grpo.world_config import DataConfig
 
 REACH = {"frequency": 0, "time": 1}  # how far from the true place a text may say; bins are short
 LEAST_MOVE = {"frequency": 1, "time": 3}  # a move goes at least so far, so that no text is near both places
@@ -60,10 +62,10 @@ def build(cfg: DataConfig, items: Sequence[Item], count: int, name: str = "test"
         raise DataError("no fake with known artefacts among the clips; counterfactuals need the artefact world")
     order = rng(cfg.seed, "counterfactuals", name).permutation(len(fakes))
     by_type: dict[str, list[Item]] = {}
-    for place in order:
-        by_type.setdefault(fakes[place].type, []).append(fakes[place])
-    turns = max(len(some) for some in by_type.values())
-    queue = [by_type[kind][turn] for turn in range(turns) for kind in sorted(by_type) if turn < len(by_type[kind])]
+    for index in order:
+        by_type.setdefault(fakes[index].type, []).append(fakes[index])
+    turns = zip_longest(*(by_type[kind] for kind in sorted(by_type)))
+    queue = [item for turn in turns for item in turn if item is not None]
     world = World(cfg)
     excerpts = world.named(name, {item.pair for item in queue})
     cases: list[Case] = []
@@ -99,29 +101,31 @@ def score(cases: Sequence[Case], answer: Answer, n: int = 1000, *, seed: int) ->
     texts = list(answer(np.concatenate([case.waves for case in cases])))
     if len(texts) != 3 * len(cases):
         raise DataError(f"{len(texts)} texts for {3 * len(cases)} clips; give one a clip")
-    said = [read(text) for text in texts]
-    triples = [said[3 * place : 3 * place + 3] for place in range(len(cases))]
-    found: dict[str, Estimate] = {}
+    claims = [read(text) for text in texts]
+    # of each case what is claimed of the fake, of the moved artefact, of the clip without it
+    rows = list(zip(cases, claims[::3], claims[1::3], claims[2::3], strict=True))
+    estimates: dict[str, Estimate] = {}
     for domain in REACH:
-        rows = [(case, triple) for case, triple in zip(cases, triples, strict=True) if case.moved.domain == domain]
-        if not rows:
+        of_domain = [(case, fake, moved) for case, fake, moved, _ in rows if case.moved.domain == domain]
+        if not of_domain:
             continue
-        hit = [_names(triple[1], domain, case.place) for case, triple in rows]
-        was = [_names(triple[0], domain, case.moved.place) for case, triple in rows]
-        stuck = [_names(triple[1], domain, case.moved.place) for case, triple in rows]
-        groups = [case.item.group for case, _ in rows]
-        follows = [before and after for before, after in zip(was, hit, strict=True)]
+        groups = [case.item.group for case, _, _ in of_domain]
+        hit = [names(moved, domain, case.place) for case, _, moved in of_domain]
+        stuck = [names(moved, domain, case.moved.place) for case, _, moved in of_domain]
+        before = [names(fake, domain, case.moved.place) for case, fake, _ in of_domain]
+        follows = [was and now for was, now in zip(before, hit, strict=True)]
         for title, values in (("follows", follows), ("moved_hit", hit), ("stuck", stuck)):
-            found[f"{title}_{domain}"] = share(values, groups, n, seed=seed)
+            estimates[f"{title}_{domain}"] = share(values, groups, n, seed=seed)
     groups = [case.item.group for case in cases]
-    flips = [triple[0].label == "fake" and triple[2].label == "real" for triple in triples]
-    found["flips"] = share(flips, groups, n, seed=seed)
-    found["removed_real"] = share([triple[2].label == "real" for triple in triples], groups, n, seed=seed)
-    return found
+    flips = [fake.label == "fake" and removed.label == "real" for _, fake, _, removed in rows]
+    estimates["flips"] = share(flips, groups, n, seed=seed)
+    estimates["removed_real"] = share([removed.label == "real" for *_, removed in rows], groups, n, seed=seed)
+    return estimates
 
 
-def _names(said: Evidence, domain: str, place: int) -> bool:
-    claimed = said.band if domain == "frequency" else said.bin
+def names(claim: Evidence, domain: str, place: int) -> bool:
+    """Say whether a text names a place of a domain, or in time one beside it."""
+    claimed = claim.finding(domain).place
     return claimed is not None and abs(claimed - place) <= REACH[domain]
 
 
@@ -129,12 +133,12 @@ def _case(world: World, excerpt: Excerpt, item: Item) -> Case | None:
     """Move one artefact of a clip; None where the clip can carry it nowhere else."""
     clean = world.clean(excerpt)
     draws = rng(world.cfg.seed, "move", excerpt.id)
-    known = item.artefacts or ()
-    moved = known[int(draws.integers(len(known)))]
-    rest = [one for one in known if one is not moved]
+    artefacts = item.artefacts or ()
+    moved = artefacts[int(draws.integers(len(artefacts)))]
+    rest = [artefact for artefact in artefacts if artefact is not moved]
     places = [place for place in places_of(moved.kind) if abs(place - moved.place) >= LEAST_MOVE[moved.domain]]
     for place in draws.permutation(places):
-        other = artefact(moved.kind, int(place), moved.strength, draws)
+        other = make_artefact(moved.kind, int(place), moved.strength, draws)
         if moved.domain == "time":
             # as long as it was: only where it lies changes
             other = dataclasses.replace(other, end_s=round(other.start_s + moved.end_s - moved.start_s, 4))

@@ -8,41 +8,35 @@ FLAC file; its cuts are stretches of it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from rich.console import Console
 from rich.progress import track
-from torch import Tensor
 
-from auricle.audio import level
 from auricle.audio.files import read_mono
-from auricle.audio.spectral import MelSpectrogram
 from auricle.core.errors import AudioError, DataError
-from auricle.core.files import atomic_path, digest
+from auricle.core.files import atomic_path
 from auricle.core.run import RunFolder
 from auricle.core.seed import rng
 from auricle.data import corpora, fields, manifest
+from auricle.data.building import audio_folder, provenance
 from auricle.data.labelled import group_of, need_both_classes, split_manifest
 from auricle.data.worlds.artefacts import RATE_HZ, Artefact, from_dict
+from auricle.systems.ft_grpo.config import FtGrpoConfig
+from auricle.systems.ft_grpo.features import SAMPLES, as_int16, middle
 from auricle.systems.ft_grpo.rationale import NONE, Evidence, Label, evidence
-from auricle.systems.ft_grpo.world import PROCEDURAL, SAMPLES, Excerpt, World, as_int16, narrowed
-from auricle.systems.ft_grpo.world_config import DataConfig
+from auricle.systems.ft_grpo.world import PROCEDURAL, Excerpt, World
 
 if TYPE_CHECKING:
     from lhotse.cut import Cut
 
-    from auricle.systems.ft_grpo.config import FtGrpoConfig
-
-MELS, FRAMES = 64, 150
 SETS = ("train", "dev", "test", "skewed", "weak", "hard")
 SKEWED_FAKE = 0.85  # as in the corpora of the paper, where 85 to 91 % of the test clips are fake
 ARTEFACT = "artefact"  # the generator and family of fakes whose artefacts are known
-_FLOOR_DB = -60.0  # of the log-mel, under the clip's loudest cell
 _MISSES = 20  # excerpts in a row of which nothing could be made
 
 
@@ -58,7 +52,6 @@ class Item:
         wave: samples (N,) int16 at 16 kHz, 1.5 s in the world's own sets.
         group: voice, track or kind of sound; intervals resample whole groups.
         pair: what a real clip and its fake share.
-        generator: what made a fake; ``""`` for a real one.
     """
 
     id: str
@@ -68,7 +61,6 @@ class Item:
     wave: np.ndarray
     group: str
     pair: str
-    generator: str
 
     @property
     def truth(self) -> Evidence:
@@ -104,14 +96,13 @@ def prepare(cfg: FtGrpoConfig, run: RunFolder) -> dict[str, Any]:
     world = World(cfg.data)
     facts: dict[str, Any] = {}
     for name in SETS:
-        path = run.manifests / f"{name}.jsonl"
         if name == "skewed":
             cuts = _skewed(list(manifest.read(run.manifests / "test.jsonl")))
-        elif not _size(cfg.data, name):
-            continue
+        elif getattr(cfg.data, name):
+            cuts = _built(world, name, audio_folder(run, cfg.data.model_dump(mode="json")))
         else:
-            cuts = _made(world, name, run.cache / f"world-{digest(cfg.data.model_dump(mode='json'))}")
-        manifest.write(cuts, path)
+            continue
+        manifest.write(cuts, run.manifests / f"{name}.jsonl")
         facts[name] = {**_counts(cuts), "could_carry_nothing": _left_out(cuts)}
     return facts
 
@@ -131,54 +122,25 @@ def load(run: RunFolder, name: str) -> list[Item]:
     Raises:
         DataError: it was not prepared, or its audio is gone.
     """
-    return read_items(manifest.read(run.manifests / f"{name}.jsonl"))
-
-
-def read_items(cuts: Iterable[Cut]) -> list[Item]:
-    """Read the clips of any labelled cuts; see `load`.
-
-    Raises:
-        DataError: audio that cannot be read.
-    """
     items = []
-    whole: tuple[str, np.ndarray] = ("", np.zeros(0, np.float32))
-    for cut in cuts:
+    opened, recording = "", np.zeros(0, np.float32)
+    for cut in manifest.read(run.manifests / f"{name}.jsonl"):
         path = str(cut.recording.sources[0].source)
-        if whole[0] != path:
+        if opened != path:
             try:
-                whole = path, read_mono(path, RATE_HZ)[0]
+                opened, recording = path, read_mono(path, RATE_HZ)[0]
             except AudioError as error:
                 raise DataError(f"{cut.id}: {error}; run auricle prepare again") from None
         start = round(cut.start * RATE_HZ)
-        wave = whole[1][start : start + round(cut.duration * RATE_HZ)]
-        items.append(_item(cut, np.round(wave * 32768.0).astype(np.int16) if _own(cut) else as_int16(middle(wave))))
+        wave = recording[start : start + round(cut.duration * RATE_HZ)]
+        in_world = _of_the_world(cut)
+        items.append(_item(cut, np.round(wave * 32768.0).astype(np.int16) if in_world else as_int16(middle(wave))))
     return items
 
 
-def middle(wave: np.ndarray) -> np.ndarray:
-    """Bring any clip (T,) at 16 kHz to the world's band and length: tiled, or its middle 1.5 s."""
-    start = max(0, (len(wave) - SAMPLES) // 2)
-    return narrowed(level.tile(wave[start : start + SAMPLES], SAMPLES))
-
-
-def features(waves: np.ndarray) -> Tensor:
-    """Give log-mel spectra: 64 bands from 60 to 3,900 Hz, 25 ms windows every 10 ms, level taken out.
-
-    A cell is in units of 20 dB over the clip's mean, and held above 60 dB under its loudest cell.
-
-    Args:
-        waves: samples (B, N) at 16 kHz, float or int16.
-
-    Returns:
-        (B, N // 160, 64), 150 frames for a clip of 1.5 s.
-    """
-    given = torch.as_tensor(waves)
-    wave = given.float() / 32768.0 if given.dtype == torch.int16 else given.float()
-    with torch.no_grad():
-        power = _mel()(wave)[:, : wave.shape[1] // 160]
-        db = 10 * torch.log10(power.clamp_min(1e-12))
-        db = torch.maximum(db, db.amax((1, 2), keepdim=True) + _FLOOR_DB)
-        return (db - db.mean((1, 2), keepdim=True)) / 20
+def places(items: Sequence[Item], domain: str) -> list[int]:
+    """Give the bands, or bins, of the artefacts of one domain of all clips."""
+    return [artefact.place for item in items for artefact in item.artefacts or () if artefact.domain == domain]
 
 
 def spoil_rationales(items: Sequence[Item], share: float, seed: int) -> list[Evidence]:
@@ -199,65 +161,47 @@ def spoil_rationales(items: Sequence[Item], share: float, seed: int) -> list[Evi
     fakes = [item.truth for item in items if item.label == "fake" and item.artefacts]
     if share > 0 and not fakes:
         raise DataError("no fake clip with known artefacts; a contradicting rationale takes its findings from one")
-    said = []
+    rationales = []
     for item in items:
         if draws.random() >= share:
-            said.append(item.truth)
+            rationales.append(item.truth)
         elif item.label == "fake":
-            said.append(Evidence("fake", NONE, None, NONE, None))
+            rationales.append(Evidence("fake", NONE, None, NONE, None))
         else:
-            other = fakes[int(draws.integers(len(fakes)))]
-            said.append(Evidence("real", other.frequency, other.band, other.time, other.bin))
-    return said
+            rationales.append(replace(fakes[int(draws.integers(len(fakes)))], label="real"))
+    return rationales
 
 
-_MEL: list[MelSpectrogram] = []
-
-
-def _mel() -> MelSpectrogram:
-    if not _MEL:
-        _MEL.append(MelSpectrogram(RATE_HZ, MELS, 512, 160, 400, low_hz=60.0, high_hz=3900.0))
-    return _MEL[0]
-
-
-def _own(cut: Cut) -> bool:
+def _of_the_world(cut: Cut) -> bool:
     """Say whether a cut is of the world itself: then it went through the chain already."""
-    return (
-        fields.CHANNEL in (cut.custom or {})
-        and fields.AUDIO_TYPE in cut.custom
-        and round(cut.duration * RATE_HZ) == SAMPLES
-    )
+    named = {fields.CHANNEL, fields.AUDIO_TYPE} <= (cut.custom or {}).keys()
+    return named and round(cut.duration * RATE_HZ) == SAMPLES
 
 
 def _item(cut: Cut, wave: np.ndarray) -> Item:
     custom = cut.custom or {}
-    known = custom.get(fields.ARTEFACTS)
+    artefacts = custom.get(fields.ARTEFACTS)
     return Item(
         id=cut.id,
         type=str(custom.get(fields.AUDIO_TYPE, "")),
         label="real" if custom.get(fields.LABEL) == fields.BONAFIDE else "fake",
-        artefacts=None if known is None else tuple(from_dict(one) for one in known),
+        artefacts=None if artefacts is None else tuple(map(from_dict, artefacts)),
         wave=wave,
         group=group_of(cut),
         pair=str(custom.get(fields.PAIR, cut.id)),
-        generator=str(custom.get(fields.GENERATOR, "")),
     )
 
 
-def _size(cfg: DataConfig, name: str) -> int:
-    return int(getattr(cfg, name))
-
-
-def _made(world: World, name: str, folder: Path) -> list[Cut]:
+def _built(world: World, name: str, folder: Path) -> list[Cut]:
     """Make a set's audio and cuts, or find them from an earlier run."""
-    audio, listed = folder / f"{name}.flac", folder / f"{name}.jsonl"
-    if audio.is_file() and listed.is_file():
-        return list(manifest.read(listed))
-    made = list(_clips(world, name))
+    audio, index = folder / f"{name}.flac", folder / f"{name}.jsonl"
+    if audio.is_file() and index.is_file():
+        return list(manifest.read(index))
+    clips = list(_clips(world, name))
     folder.mkdir(parents=True, exist_ok=True)
-    _write_flac(audio, np.concatenate([wave for _, wave in made]))
-    cuts = _cuts(audio, [row for row, _ in made])
-    manifest.write(cuts, listed)
+    _write_flac(audio, np.concatenate([wave for _, wave in clips]))
+    cuts = _cuts(audio, [row for row, _ in clips])
+    manifest.write(cuts, index)
     return cuts
 
 
@@ -267,25 +211,24 @@ def _left_out(cuts: Sequence[Cut]) -> int:
     for cut in cuts:
         kind, _, number = cut.custom[fields.PAIR].rpartition("-")
         numbers.setdefault(kind, set()).add(int(number))
-    return sum(max(found) + 1 - len(found) for found in numbers.values())
+    return sum(max(used) + 1 - len(used) for used in numbers.values())
 
 
 def _clips(world: World, name: str) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
     """Make the clips of a set, the two of a pair after each other."""
-    split = name if name in fields.SPLITS else "test"
     types = ("speech",) if name == "hard" else world.cfg.types
-    pairs = max(1, _size(world.cfg, name) // (2 * len(types)))
+    pairs = max(1, getattr(world.cfg, name) // (2 * len(types)))
     console = Console(stderr=True)
     for kind in types:
-        wanted = world.excerpts(name, kind, split)
+        excerpts = world.excerpts(name, kind)
         show = track(range(pairs), f"{name} {kind}", console=console, disable=not console.is_terminal, transient=True)
         for _ in show:
-            yield from _next_pair(world, name, wanted)
+            yield from _next_pair(world, name, excerpts)
 
 
-def _next_pair(world: World, name: str, wanted: Iterator[Excerpt]) -> list[tuple[dict[str, Any], np.ndarray]]:
+def _next_pair(world: World, name: str, excerpts: Iterator[Excerpt]) -> list[tuple[dict[str, Any], np.ndarray]]:
     """Make a pair of the next excerpt that carries an artefact."""
-    for missed, excerpt in enumerate(wanted):
+    for missed, excerpt in enumerate(excerpts):
         try:
             return _pair(world, name, excerpt)
         except AudioError as error:
@@ -304,28 +247,31 @@ def _pair(world: World, name: str, excerpt: Excerpt) -> list[tuple[dict[str, Any
         changed, fake[fields.FAMILY], fake[fields.GENERATOR] = world.vocoded(excerpt, clean)
     else:
         strength = world.cfg.weak_strength if name == "weak" else world.cfg.strength
-        changed, found = world.spoiled(excerpt, clean, strength)
+        changed, artefacts = world.spoiled(excerpt, clean, strength)
         fake |= {
             fields.FAMILY: ARTEFACT,
             fields.GENERATOR: ARTEFACT,
-            fields.ARTEFACTS: [one.as_dict() for one in found],
+            fields.ARTEFACTS: [artefact.as_dict() for artefact in artefacts],
         }
-    made = [(real, world.carried(excerpt, clean, "real")), (fake, world.carried(excerpt, changed, "fake"))]
+    pair = [(real, world.carried(excerpt, clean, "real")), (fake, world.carried(excerpt, changed, "fake"))]
     # neither the id nor the order tells which is which
-    turned = made if rng(world.cfg.seed, "turn", excerpt.id).random() < 0.5 else made[::-1]
-    return [({**row, "id": f"{excerpt.id}-{letter}"}, wave) for letter, (row, wave) in zip("ab", turned, strict=True)]
+    if rng(world.cfg.seed, "turn", excerpt.id).random() >= 0.5:
+        pair.reverse()
+    return [({**row, "id": f"{excerpt.id}-{letter}"}, wave) for letter, (row, wave) in zip("ab", pair, strict=True)]
 
 
 def _facts(world: World, excerpt: Excerpt, name: str) -> dict[str, Any]:
     """Give what both clips of a pair share."""
     clips = [stem.clip for stem in (excerpt.stem, *excerpt.others) if stem.clip is not None]
-    found = {
+    kind = excerpt.type if excerpt.type in ("music", "sound") else "voice"
+    return {
+        **(provenance(clips[0]) if clips else {}),
         fields.SPLIT: excerpt.split,
         fields.SUBSET: name,
         fields.AUDIO_TYPE: excerpt.type,
         fields.PAIR: excerpt.id,
         fields.CLIP: excerpt.stem.id,
-        fields.SPEAKER_GROUP: f"{excerpt.type if excerpt.type in ('music', 'sound') else 'voice'} {excerpt.stem.group}",
+        fields.SPEAKER_GROUP: f"{kind} {excerpt.stem.group}",
         fields.CHANNEL: world.codec(excerpt),
         # singing is resynthesis and a procedural piece is a machine's, real or not
         fields.SYNTHETIC: excerpt.type == "singing" or not clips,
@@ -333,9 +279,6 @@ def _facts(world: World, excerpt: Excerpt, name: str) -> dict[str, Any]:
         fields.LICENCE: ", ".join(sorted({clip.licence for clip in clips})) or "Apache-2.0",
         fields.AUTHOR: "; ".join(sorted({clip.author for clip in clips})) or "The Auricle authors",
     }
-    if excerpt.stem.clip is not None and excerpt.stem.clip.language:
-        found |= {fields.SPEAKER: excerpt.stem.clip.speaker, fields.LANGUAGE: excerpt.stem.clip.language}
-    return found
 
 
 def _write_flac(path: Path, wave: np.ndarray) -> None:
@@ -350,22 +293,15 @@ def _cuts(audio: Path, rows: Sequence[dict[str, Any]]) -> list[Cut]:
     from lhotse import MonoCut, SupervisionSegment
 
     recording = manifest.cut(audio.stem, audio, {}).recording
+    length_s = SAMPLES / RATE_HZ
     cuts: list[Cut] = []
-    for place, row in enumerate(rows):
-        said = SupervisionSegment(
-            row["id"],
-            recording.id,
-            0.0,
-            SAMPLES / RATE_HZ,
-            speaker=row.get(fields.SPEAKER),
-            language=row.get(fields.LANGUAGE),
-        )
-        cuts.append(
-            MonoCut(
-                row["id"], start=place * SAMPLES / RATE_HZ, duration=SAMPLES / RATE_HZ, channel=0, recording=recording,
-                supervisions=[said], custom={key: value for key, value in row.items() if key != "id"},
-            )
-        )  # fmt: skip
+    for index, row in enumerate(rows):
+        custom = dict(row)
+        name = custom.pop("id")
+        spoken = {"speaker": row.get(fields.SPEAKER), "language": row.get(fields.LANGUAGE)}
+        supervision = SupervisionSegment(name, recording.id, 0.0, length_s, **spoken)
+        cut = MonoCut(name, index * length_s, length_s, 0, [supervision], recording=recording, custom=custom)
+        cuts.append(cut)
     return cuts
 
 
@@ -374,15 +310,15 @@ def _skewed(cuts: Sequence[Cut]) -> list[Cut]:
     fakes = [cut for cut in cuts if cut.custom[fields.LABEL] == fields.SPOOF]
     real = [cut for cut in cuts if cut.custom[fields.LABEL] == fields.BONAFIDE]
     count = max(1, round(len(fakes) * (1 - SKEWED_FAKE) / SKEWED_FAKE))
-    return fakes + [real[place * len(real) // count] for place in range(count)]
+    return fakes + [real[index * len(real) // count] for index in range(count)]
 
 
 def _counts(cuts: Sequence[Cut]) -> dict[str, Any]:
     """Count labels, types and kinds of artefact."""
     custom = [cut.custom for cut in cuts]
-    kinds = Counter(one["kind"] for item in custom for one in item.get(fields.ARTEFACTS) or [])
+    kinds = Counter(artefact["kind"] for row in custom for artefact in row.get(fields.ARTEFACTS) or [])
     return {
-        "labels": dict(sorted(Counter(item[fields.LABEL] for item in custom).items())),
-        "types": dict(sorted(Counter(str(item.get(fields.AUDIO_TYPE, "")) for item in custom).items())),
+        "labels": dict(sorted(Counter(row[fields.LABEL] for row in custom).items())),
+        "types": dict(sorted(Counter(str(row.get(fields.AUDIO_TYPE, "")) for row in custom).items())),
         "artefacts": dict(sorted(kinds.items())),
     }

@@ -4,33 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cached_property
 from typing import Any
 
-import numpy as np
-
-from auricle.core.files import write_jsonl
-from auricle.core.report import MetricRow, Report, pool
-from auricle.core.run import RunFolder, environment
+from auricle.core.report import MetricRow
+from auricle.core.run import RunFolder
 from auricle.core.seed import derive
 from auricle.data.worlds.artefacts import BANDS, BINS
 from auricle.metrics import evidence as score
-from auricle.metrics.bootstrap import bootstrap
-from auricle.metrics.calibration import Calibration
-from auricle.metrics.detection import eer
-from auricle.metrics.evidence import Estimate, Finding
+from auricle.metrics.evidence import Estimate
+from auricle.metrics.rows import eer_row, percent
+from auricle.report.evaluation import Evaluation
 from auricle.systems.ft_grpo import counterfactual, data, page
-from auricle.systems.ft_grpo.answer import Answered
 from auricle.systems.ft_grpo.config import FtGrpoConfig
 from auricle.systems.ft_grpo.data import Item
-from auricle.systems.ft_grpo.infer import LAPTOP, Detector, load
+from auricle.systems.ft_grpo.generate import Generations
+from auricle.systems.ft_grpo.infer import LAPTOP, Detector, load, open_checkpoint
 from auricle.systems.ft_grpo.rationale import Evidence, read
 from auricle.systems.ft_grpo.train import MORE_SFT, SFT
-from auricle.systems.ft_grpo.train import load as load_checkpoint
 
 BASELINES = {SFT: "sft", MORE_SFT: "sft_same_compute"}
 SETS = {"test": "", "weak": "weak artefacts", "hard": "vocoded speech", "skewed": "85 % fake"}
-# what is told of each type on the test set; all else is of the whole of a set
+# the rows of each type on the test set; all others are of a whole set
 PER_TYPE = (
     "balanced_accuracy",
     "macro_f1",
@@ -41,147 +36,149 @@ PER_TYPE = (
     "band_hit",
     "bin_hit",
 )
+CONSTANT = ("accuracy", "balanced_accuracy", "macro_f1")  # the rows of the answer "fake"
 DOMAINS = {"frequency": "band", "time": "bin"}
+Rows = tuple[list[MetricRow], list[str]]  # and sentences for the report's warnings
 
 
 @dataclass(frozen=True)
-class Told:
-    """What a model says of one set.
+class Predictions:
+    """What a model says of some clips.
 
     Attributes:
         items: the clips.
-        found: texts and scores.
+        generations: texts and scores.
     """
 
     items: Sequence[Item]
-    found: Answered
+    generations: Generations
+
+    @cached_property
+    def parsed(self) -> list[Evidence]:
+        """What the texts say, strictly read."""
+        return [read(text) for text in self.generations.texts]
 
     @property
-    def said(self) -> list[Evidence]:
-        """What the texts say, strictly read."""
-        return [read(text) for text in self.found.texts]
+    def groups(self) -> list[str]:
+        """Voice, track or kind of sound of each clip."""
+        return [item.group for item in self.items]
+
+    def subset(self, chosen: Sequence[int]) -> Predictions:
+        """Keep some clips, in the order given."""
+        texts = [self.generations.texts[index] for index in chosen]
+        return Predictions([self.items[i] for i in chosen], Generations(texts, self.generations.scores[list(chosen)]))
 
 
-def evaluate(cfg: FtGrpoConfig, run: RunFolder) -> Report:
+def evaluate(cfg: FtGrpoConfig, run: RunFolder) -> Evaluation:
     """Measure the final model on the test sets, with the SFT models and trivial answers beside it.
 
     Args:
         cfg: the run's config.
         run: a trained run.
 
-    Returns:
-        The report, which is also written: ``report.json``, ``report.html``, ``scores/SET.jsonl``.
-
     Raises:
         DataError: clips cannot be read.
         CheckpointError: it was not trained, or damaged.
     """
     detector = load(run.path)
-    rows: list[MetricRow] = []
-    told: dict[str, Told] = {}
     majority = constants(data.load(run, "train"))
-    for name in [one for one in SETS if one in data.sets(run)]:
-        clips = data.load(run, name)
-        told[name] = Told(clips, detector.answered([item.wave for item in clips]))
-        rows += set_rows(cfg, told[name], SETS[name], majority)
-        write_jsonl(run.scores / f"{name}.jsonl", score_lines(told[name]))
-    test = told["test"]
+    rows: list[MetricRow] = []
+    notes: list[str] = []
+    by_set: dict[str, Predictions] = {}
+    for name in [name for name in SETS if name in data.sets(run)]:
+        by_set[name] = predictions_of(detector, data.load(run, name))
+        of_set = set_rows(cfg, by_set[name], SETS[name], majority)
+        rows, notes = rows + of_set[0], notes + of_set[1]
+    test = by_set["test"]
     for checkpoint, baseline in BASELINES.items():
         if (run.checkpoints / checkpoint).is_dir():
-            other = with_checkpoint(detector, cfg, run, checkpoint)
-            heard = Told(test.items, other.answered([item.wave for item in test.items]))
-            rows += as_baseline(set_rows(cfg, heard, "", majority), baseline)
+            other = open_checkpoint(run.checkpoints / checkpoint, cfg, detector.preset)
+            rows += as_baseline(set_rows(cfg, predictions_of(other, test.items), "", majority)[0], baseline)
     rows += counterfactual_rows(cfg, detector, test.items)
-    report = Report(
-        system="ft_grpo",
-        preset=detector.preset,
+    return Evaluation(
+        rows=rows,
         data=cfg.data.source,
-        toy=detector.toy,
-        seeds=[cfg.seed],
-        environment=environment(),
-        metrics=[row.model_copy(update={"data": cfg.data.source}) for row in rows],
-        warnings=[LAPTOP] if detector.toy else [],
-        extra={"texts": len(set(test.found.texts)), "kinds": kind_table(test)},
+        warnings=[*([LAPTOP] if detector.toy else []), *notes],
+        extra={"texts": len(set(test.generations.texts)), "kinds": kind_table(test)},
+        scores={f"{name}.jsonl": score_lines(predictions) for name, predictions in by_set.items()},
+        page=page.page(test.items, test.generations, detector.calibration.threshold, cfg.eval.pictures),
     )
-    report.save(run.path / "report.json")
-    page.write(run, cfg, report, test.items, test.found, detector.calibration.threshold)
-    return report
 
 
-def with_checkpoint(detector: Detector, cfg: FtGrpoConfig, run: RunFolder, name: str) -> Detector:
-    """Give the detector of another checkpoint of the same run."""
-    network, meta = load_checkpoint(run, name, cfg)
-    calibration = Calibration.from_dict(meta["calibration"])
-    return Detector(network, cfg, detector.preset, calibration)
+def predictions_of(detector: Detector, items: Sequence[Item]) -> Predictions:
+    """Let a detector write about clips."""
+    return Predictions(items, detector.generate([item.wave for item in items]))
 
 
-def set_rows(cfg: FtGrpoConfig, told: Told, group: str, majority: dict[str, tuple[int, int]] | None) -> list[MetricRow]:
+def set_rows(
+    cfg: FtGrpoConfig, predictions: Predictions, group: str, majority: dict[str, tuple[int, int]] | None
+) -> Rows:
     """Give the rows of one set: verdicts over all and of each type, EER, grounding, and the trivial answers.
 
     Args:
         cfg: replicates and seed of the intervals.
-        told: clips and answers.
+        predictions: clips and texts.
         group: name of the set in the rows; ``""`` for the test set.
         majority: see `constants`; None where no places are known.
     """
-    everything = np.arange(len(told.items))
-    rows = verdict_rows(cfg, told, group or "all", everything)
-    if majority is not None:
-        rows += grounding_rows(cfg, told, group or "all", everything, majority)
-    types = list(dict.fromkeys(item.type for item in told.items))
+    rows, notes = clip_rows(cfg, predictions, group or "all", majority)
+    types = list(dict.fromkeys(item.type for item in predictions.items))
     if group or len(types) < 2:
-        return rows
+        return rows, notes
     for kind in types:
-        own = np.flatnonzero([item.type == kind for item in told.items])
-        found = verdict_rows(cfg, told, kind, own)
-        if majority is not None:
-            found += grounding_rows(cfg, told, kind, own, majority)
-        rows += [one for one in found if one.name in PER_TYPE]
-    return rows
+        chosen = [index for index, item in enumerate(predictions.items) if item.type == kind]
+        of_type = clip_rows(cfg, predictions.subset(chosen), kind, majority)
+        rows += [row for row in of_type[0] if row.name in PER_TYPE]
+        notes += of_type[1]
+    return rows, notes
 
 
-def verdict_rows(cfg: FtGrpoConfig, told: Told, name: str, chosen: np.ndarray) -> list[MetricRow]:
+def clip_rows(
+    cfg: FtGrpoConfig, predictions: Predictions, group: str, majority: dict[str, tuple[int, int]] | None
+) -> Rows:
+    """Give all rows of some clips; the answer "fake" and the majority rationale beside them."""
+    rows, notes = verdict_rows(cfg, predictions, group)
+    if majority is not None:
+        rows += grounding_rows(cfg, predictions, group, majority)
+    return rows, notes
+
+
+def verdict_rows(cfg: FtGrpoConfig, predictions: Predictions, group: str) -> Rows:
     """Give the rows of the labels of some clips; a constant answer of "fake" beside them."""
-    truth = [told.items[i].label for i in chosen]
-    groups = [told.items[i].group for i in chosen]
-    said = told.said
-    seed = derive(cfg.seed, "intervals")
-    found = score.verdicts([said[i].label for i in chosen], truth, groups, cfg.eval.bootstrap, seed=seed)
-    always = score.verdicts([score.FAKE] * len(truth), truth, groups, cfg.eval.bootstrap, seed=seed)
-    rows = [row(metric, estimate, name) for metric, estimate in found.items()]
-    rows += [
-        row(metric, always[metric], name, baseline="constant")
-        for metric in ("accuracy", "balanced_accuracy", "macro_f1")
-    ]
-    real = np.array([label == score.REAL for label in truth])
-    rate = bootstrap("eer", told.found.scores[chosen], real, groups, cfg.eval.bootstrap, seed=seed)
-    value = eer_percent(told.found.scores[chosen], real)
-    rows.append(
-        MetricRow(name="eer", value=value, unit="%", n=len(truth), ci95=(100 * rate[0], 100 * rate[1]), group=name)
-    )
-    return rows
+    truth = [item.label for item in predictions.items]
+    groups, n, seed = predictions.groups, cfg.eval.bootstrap, derive(cfg.seed, "intervals")
+    ours = score.verdicts([claim.label for claim in predictions.parsed], truth, groups, n, seed=seed)
+    always = score.verdicts([score.FAKE] * len(truth), truth, groups, n, seed=seed)
+    rows = [share_row(metric, estimate, group) for metric, estimate in ours.items()]
+    rows += [share_row(metric, always[metric], group, "constant") for metric in CONSTANT]
+    real = [label == score.REAL for label in truth]
+    scores = predictions.generations.scores
+    row, note = eer_row(scores, real, groups, group=group, replicates=n, seed=seed, fewest=2)
+    return [*rows, row], [] if note is None else [note]
 
 
 def grounding_rows(
-    cfg: FtGrpoConfig, told: Told, name: str, chosen: np.ndarray, majority: dict[str, tuple[int, int]]
+    cfg: FtGrpoConfig, predictions: Predictions, group: str, majority: dict[str, tuple[int, int]]
 ) -> list[MetricRow]:
     """Give the rows of the places that some clips' texts name, and those of the majority rationale."""
-    said = told.said
+    known = predictions.subset([i for i, item in enumerate(predictions.items) if item.artefacts is not None])
     rows = []
     for domain, place in DOMAINS.items():
-        known = [i for i in chosen if told.items[i].artefacts is not None]
-        truths = [finding(told.items[i].truth, domain) for i in known]
-        if not any(one.place is not None for one in truths):
+        truths = [item.truth.finding(domain) for item in known.items]
+        if not any(truth.place is not None for truth in truths):
             continue
-        found = score.grounding(
-            [finding(said[i], domain) for i in known], truths, majority[domain], [told.items[i].group for i in known],
-            cfg.eval.bootstrap, seed=derive(cfg.seed, "intervals"),
-        )  # fmt: skip
-        for metric, estimate in found.items():
+        estimates = score.grounding(
+            [claim.finding(domain) for claim in known.parsed],
+            truths,
+            majority[domain],
+            known.groups,
+            cfg.eval.bootstrap,
+            seed=derive(cfg.seed, "intervals"),
+        )
+        for metric, estimate in estimates.items():
             kind = metric.removeprefix("majority_")
-            title = {"hit": f"{place}_hit", "near": f"{place}_near", "kind_f1": f"{domain}_kind_f1"}
-            own = title.get(kind, f"{place}_{kind}")
-            rows.append(row(own, estimate, name, baseline="majority" if metric != kind else None))
+            name = f"{domain}_kind_f1" if kind == "kind_f1" else f"{place}_{kind}"
+            rows.append(share_row(name, estimate, group, "majority" if metric != kind else None))
     return rows
 
 
@@ -190,75 +187,61 @@ def counterfactual_rows(cfg: FtGrpoConfig, detector: Detector, test: Sequence[It
     if not cfg.eval.counterfactuals or not any(item.artefacts for item in test):
         return []
     cases = counterfactual.build(cfg.data, test, cfg.eval.counterfactuals)
-    found = counterfactual.score(
-        cases, lambda waves: detector.answered(list(waves)).texts, cfg.eval.bootstrap,
+    estimates = counterfactual.score(
+        cases,
+        lambda waves: detector.generate(list(waves)).texts,
+        cfg.eval.bootstrap,
         seed=derive(cfg.seed, "intervals"),
-    )  # fmt: skip
-    return [row(metric, estimate, "counterfactual") for metric, estimate in found.items()]
+    )
+    return [share_row(metric, estimate, "counterfactual") for metric, estimate in estimates.items()]
 
 
 def constants(train: Sequence[Item]) -> dict[str, tuple[int, int]] | None:
     """Give the majority rationale's band and bin: the best for an exact hit, and for one within one place."""
-    found = {}
+    best = {}
     for domain, size in (("frequency", BANDS), ("time", BINS)):
-        places = [one.place for item in train for one in item.artefacts or () if one.domain == domain]
+        places = data.places(train, domain)
         if not places:
             return None
-        found[domain] = (score.best_constant(places, size), score.best_constant(places, size, 1))
-    return found
+        best[domain] = (score.best_constant(places, size), score.best_constant(places, size, 1))
+    return best
 
 
-def finding(one: Evidence, domain: str) -> Finding:
-    """Give one domain of what is said or true."""
-    return Finding(one.frequency, one.band) if domain == "frequency" else Finding(one.time, one.bin)
-
-
-def row(name: str, estimate: Estimate, group: str, baseline: str | None = None) -> MetricRow:
+def share_row(name: str, estimate: Estimate, group: str, baseline: str | None = None) -> MetricRow:
     """Give a share as a row in percent."""
-    interval = None if estimate.ci95 is None else (100 * estimate.ci95[0], 100 * estimate.ci95[1])
-    value = 100 * estimate.value
-    return MetricRow(name=name, value=value, unit="%", n=estimate.n, ci95=interval, group=group, baseline=baseline)
+    return percent(name, estimate.value, estimate.n, estimate.ci95, group=group, baseline=baseline)
 
 
 def as_baseline(rows: Sequence[MetricRow], name: str) -> list[MetricRow]:
     """Give a model's own rows as those of a baseline, without the trivial answers, which stand there already."""
-    return [one.model_copy(update={"baseline": name}) for one in rows if one.baseline is None]
+    return [row.model_copy(update={"baseline": name}) for row in rows if row.baseline is None]
 
 
-def eer_percent(scores: np.ndarray, real: np.ndarray) -> float:
-    """Give the EER in percent."""
-    return 100 * eer(scores[real], scores[~real]).eer
-
-
-def kind_table(told: Told) -> dict[str, Any]:
+def kind_table(predictions: Predictions) -> dict[str, Any]:
     """Count for each kind of artefact how many fakes have it, and in how many it is named, at the right place too."""
     table: dict[str, dict[str, int]] = {}
-    for item, said in zip(told.items, told.said, strict=True):
-        for one in item.artefacts or ():
-            kind, place = (said.frequency, said.band) if one.domain == "frequency" else (said.time, said.bin)
-            count = table.setdefault(one.kind, {"clips": 0, "fake": 0, "kind": 0, "place": 0})
+    for item, claim in zip(predictions.items, predictions.parsed, strict=True):
+        for artefact in item.artefacts or ():
+            kind, place = claim.finding(artefact.domain)
+            count = table.setdefault(artefact.kind, {"clips": 0, "fake": 0, "kind": 0, "place": 0})
             count["clips"] += 1
-            count["fake"] += said.label == score.FAKE
-            count["kind"] += kind == one.kind
-            count["place"] += place == one.place
+            count["fake"] += claim.label == score.FAKE
+            count["kind"] += kind == artefact.kind
+            count["place"] += place == artefact.place
     return dict(sorted(table.items()))
 
 
-def score_lines(told: Told) -> list[dict[str, Any]]:
+def score_lines(predictions: Predictions) -> list[dict[str, Any]]:
     """Give one row a clip, for ``scores/``."""
+    generations = predictions.generations
     return [
         {
-            "id": item.id, "type": item.type, "label": item.label, "score": float(points), "text": text,
-            "artefacts": None if item.artefacts is None else [one.as_dict() for one in item.artefacts],
+            "id": item.id,
+            "type": item.type,
+            "label": item.label,
+            "score": float(value),
+            "text": text,
+            "artefacts": None if item.artefacts is None else [artefact.as_dict() for artefact in item.artefacts],
         }
-        for item, points, text in zip(told.items, told.found.scores, told.found.texts, strict=True)
-    ]  # fmt: skip
-
-
-def pool_runs(folders: Sequence[Path]) -> Report:
-    """Pool finished runs over seeds.
-
-    Raises:
-        DataError: a folder without a report.
-    """
-    return pool([Report.load(folder / "report.json") for folder in folders])
+        for item, value, text in zip(predictions.items, generations.scores, generations.texts, strict=True)
+    ]

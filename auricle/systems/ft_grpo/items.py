@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -12,21 +12,20 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from auricle.alm.encoder import strided
-from auricle.alm.public import load_features
 from auricle.alm.sampling import evaluating
 from auricle.alm.sft import SftBatch
-from auricle.core.run import RunFolder
-from auricle.core.seed import derive, rng
+from auricle.core.seed import rng
 from auricle.data.worlds.artefacts import BINS, CLIP_S, FREQUENCY_KINDS, TIME_KINDS, Artefact
-from auricle.systems.ft_grpo import data
-from auricle.systems.ft_grpo.config import FtGrpoConfig, ModelConfig
-from auricle.systems.ft_grpo.data import FRAMES, Item
+from auricle.systems.ft_grpo.config import ModelConfig
+from auricle.systems.ft_grpo.features import FRAMES, features_of
 from auricle.systems.ft_grpo.model import Network
 from auricle.systems.ft_grpo.rationale import Evidence, write, write_label
 from auricle.systems.ft_grpo.rewards import Truth
 
-REAL = write_label("real")
-MADE_AT_ONCE, PART = 256, 64  # clips
+if TYPE_CHECKING:
+    from auricle.systems.ft_grpo.data import Item
+
+PART = 64  # clips at once; a big batch leaves the processor's caches
 KIND_WEIGHT = 4.0  # of an encoder frame with an artefact beside one without; most have none
 
 
@@ -35,40 +34,21 @@ class Items:
     """Clips of one split.
 
     Attributes:
-        features: (N, T, M) log-mel, half precision: what is kept is twice as much otherwise.
-        texts: what SFT learns to write of each.
+        features: (N, T, M) log-mel, half precision.
+        texts: what SFT learns to write of each; none where nothing is trained.
         truths: what the rewards know of each.
         targets: classes for each auxiliary head over the clip, (N,), and over encoder frames, (N, T').
-        ids: names of the clips.
         frames: (N, A, E) what a frozen encoder makes of them; None where it is trained on.
     """
 
     features: Tensor
-    texts: list[str]
-    truths: list[Truth]
-    targets: dict[str, Tensor]
-    ids: list[str]
+    texts: Sequence[str] = ()
+    truths: Sequence[Truth] = ()
+    targets: dict[str, Tensor] | None = None
     frames: Tensor | None = None
 
     def __len__(self) -> int:
-        return len(self.texts)
-
-    @property
-    def lengths(self) -> Tensor:
-        """Valid frames of each, (N,)."""
-        return torch.full((len(self),), self.features.shape[1])
-
-    def where(self, chosen: Sequence[int]) -> Items:
-        """Keep some clips, in the order given."""
-        rows = torch.as_tensor(list(chosen), dtype=torch.long)
-        return Items(
-            self.features[rows],
-            [self.texts[i] for i in chosen],
-            [self.truths[i] for i in chosen],
-            {name: value[rows] for name, value in self.targets.items()},
-            [self.ids[i] for i in chosen],
-            None if self.frames is None else self.frames[rows],
-        )
+        return len(self.features)
 
 
 @dataclass(frozen=True)
@@ -76,11 +56,11 @@ class Batch:
     """What a step gets.
 
     Attributes:
-        rows: places of the clips among all.
+        rows: indices of the clips among all.
         features: (B, T, M).
         lengths: frames, (B,).
         targets: of the auxiliary heads.
-        number: place of the batch in the run, from which a step that samples draws.
+        number: index of the batch in the run, from which a step that samples draws.
         frames: (B, A, E) of a frozen encoder; None where the encoder is trained on.
     """
 
@@ -92,62 +72,29 @@ class Batch:
     frames: Tensor | None = None
 
 
-def load(cfg: FtGrpoConfig, run: RunFolder, name: str) -> Items:
-    """Make a prepared set ready for training.
-
-    Args:
-        cfg: the run's config; `data.spoiled` of the training rationales come to contradict their labels.
-        run: the run folder.
-        name: of the set.
-
-    Raises:
-        DataError: it was not prepared.
-    """
-    found = data.load(run, name)
-    spoiled = cfg.data.spoiled if name == "train" else 0.0
-    said = data.spoil_rationales(found, spoiled, derive(cfg.data.seed, "spoiled")) if spoiled else None
-    return ready(found, cfg.model, said)
-
-
-def ready(found: Sequence[Item], model: ModelConfig, said: Sequence[Evidence] | None = None) -> Items:
+def ready(items: Sequence[Item], model: ModelConfig, rationales: Sequence[Evidence] | None = None) -> Items:
     """Make clips ready for training.
 
     Args:
-        found: the clips.
+        items: the clips.
         model: decides features and the frames of the encoder.
-        said: what the rationales say; None takes the truth.
+        rationales: what the texts say; None takes the truth.
     """
-    evidence = [item.truth for item in found] if said is None else list(said)
+    if rationales is None:
+        rationales = [item.truth for item in items]
     frames, stride = FRAMES, 1
     for step in model.time_strides:
         frames, stride = strided(frames, step), stride * step
-    rows = [targets_of(item.truth, item.artefacts or (), frames, stride * CLIP_S / FRAMES) for item in found]
+    rows = [targets_of(item.truth, item.artefacts or (), frames, stride * CLIP_S / FRAMES) for item in items]
     return Items(
-        features_of([item.wave for item in found], model),
-        [write(one) if one.complete else write_label(item.label) for one, item in zip(evidence, found, strict=True)],
-        [Truth(write_label(item.label), None if item.artefacts is None else item.truth) for item in found],
+        features_of([item.wave for item in items], model.backbone),
+        [
+            write(evidence) if evidence.complete else write_label(item.label)
+            for evidence, item in zip(rationales, items, strict=True)
+        ],
+        [Truth(write_label(item.label), None if item.artefacts is None else item.truth) for item in items],
         {name: torch.from_numpy(np.stack([row[name] for row in rows])) for name in rows[0]},
-        [item.id for item in found],
     )
-
-
-def features_of(waves: Sequence[np.ndarray], model: ModelConfig) -> Tensor:
-    """Give the features that a model takes, made once, in half precision.
-
-    Args:
-        waves: int16 clips of one length.
-        model: a public backbone brings its own.
-
-    Returns:
-        (N, T, M) float16.
-    """
-    own = None if model.backbone is None else load_features(model.backbone)
-    made = []
-    for place in range(0, len(waves), MADE_AT_ONCE):
-        part = np.stack(waves[place : place + MADE_AT_ONCE])
-        given = data.features(part) if own is None else own(torch.from_numpy(part.astype(np.float32) / 32768.0))
-        made.append(given.half())
-    return torch.cat(made)
 
 
 class Batches:
@@ -160,14 +107,14 @@ class Batches:
     def __call__(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """Give the batches of an epoch from the `start`-th on."""
         order = rng(self.seed, "batches", epoch).permutation(len(self.items))
-        for place in range(start, self.count):
-            yield batch(self.items, order[place * self.size : (place + 1) * self.size], epoch * self.count + place)
+        for index in range(start, self.count):
+            yield batch(self.items, order[index * self.size : (index + 1) * self.size], epoch * self.count + index)
 
 
-def parts(items: Items, size: int = PART) -> Iterator[Batch]:
-    """Give all clips in order, a moderate number at once: a big batch leaves the processor's caches."""
-    for place in range(0, len(items), size):
-        yield batch(items, range(place, min(place + size, len(items))))
+def parts(items: Items) -> Iterator[Batch]:
+    """Give all clips in order, a moderate number at once."""
+    for start in range(0, len(items), PART):
+        yield batch(items, range(start, min(start + PART, len(items))))
 
 
 def batch(items: Items, rows: Iterable[int], number: int = 0) -> Batch:
@@ -176,38 +123,38 @@ def batch(items: Items, rows: Iterable[int], number: int = 0) -> Batch:
     index = torch.tensor(chosen)
     features = items.features[index].float()
     lengths = torch.full((len(chosen),), features.shape[1])
-    targets = {name: value[index] for name, value in items.targets.items()}
+    targets = {name: value[index] for name, value in (items.targets or {}).items()}
     return Batch(chosen, features, lengths, targets, number, None if items.frames is None else items.frames[index])
 
 
 @torch.no_grad()
-def heard(network: Network, items: Items) -> Items:
+def with_encoder_frames(network: Network, items: Items) -> Items:
     """Give clips with what the network's encoder makes of them, once for all that follows."""
     with evaluating(network):
-        made = [network.adapter.base.encoder(part.features, part.lengths).frames for part in parts(items)]
-    return replace(items, frames=torch.cat(made))
+        frames = [network.lm.base.encoder(part.features, part.lengths).frames for part in parts(items)]
+    return replace(items, frames=torch.cat(frames))
 
 
-def turned(own: Batch, chosen: Tensor) -> Batch:
+def time_reversed(given: Batch, chosen: Tensor) -> Batch:
     """Turn some clips of a batch round in time: an artefact keeps its kind, and its bin counts from the other end.
 
     Args:
-        own: a batch.
+        given: a batch.
         chosen: (B,) booleans.
     """
-    targets = dict(own.targets)
-    bins = targets["bin"]
-    targets["bin"] = torch.where(chosen & (bins > 0), BINS + 1 - bins, bins)
-    targets["artefact"] = torch.where(chosen[:, None], targets["artefact"].flip(1), targets["artefact"])
-    return replace(
-        own, features=torch.where(chosen[:, None, None], own.features.flip(1), own.features), targets=targets
-    )
+    bins, marked = given.targets["bin"], given.targets["artefact"]
+    turned = {
+        "bin": torch.where(chosen & (bins > 0), BINS + 1 - bins, bins),
+        "artefact": torch.where(chosen[:, None], marked.flip(1), marked),
+    }
+    features = torch.where(chosen[:, None, None], given.features.flip(1), given.features)
+    return replace(given, features=features, targets={**given.targets, **turned})
 
 
-def sft_batch(network: Network, items: Items, own: Batch) -> SftBatch:
+def sft_batch(network: Network, items: Items, given: Batch) -> SftBatch:
     """Give the tokens of a batch with its features."""
-    made = [network.learned(items.texts[row], own.features.shape[1]) for row in own.rows]
-    return SftBatch([ids for ids, _ in made], [learned for _, learned in made], own.features, own.lengths)
+    rows = [network.training_row(items.texts[row], given.features.shape[1]) for row in given.rows]
+    return SftBatch([ids for ids, _ in rows], [learned for _, learned in rows], given.features, given.lengths)
 
 
 def targets_of(truth: Evidence, artefacts: Sequence[Artefact], frames: int, stride_s: float) -> dict[str, Any]:
@@ -220,10 +167,10 @@ def targets_of(truth: Evidence, artefacts: Sequence[Artefact], frames: int, stri
         stride_s: seconds from one encoder frame to the next; each is centred on a multiple of it.
     """
     marked = np.zeros(frames, np.int64)
-    for one in artefacts:
-        if one.domain == "time":
-            first, last = (round(second / stride_s) for second in (one.start_s, one.end_s))
-            marked[first : max(last, first + 1)] = 1 + TIME_KINDS.index(one.kind)
+    for artefact in artefacts:
+        if artefact.domain == "time":
+            first, last = (round(second / stride_s) for second in (artefact.start_s, artefact.end_s))
+            marked[first : max(last, first + 1)] = 1 + TIME_KINDS.index(artefact.kind)
     return {
         "label": int(truth.label == "real"),
         "band": 0 if truth.band is None else 1 + truth.band,
@@ -245,11 +192,11 @@ def head_loss(heads: dict[str, Tensor], targets: dict[str, Tensor]) -> tuple[Ten
         heads: logits (B, K) over the clip or (B, T', K) over frames.
         targets: classes, (B,) and (B, T').
     """
-    parts = {}
+    losses = {}
     for name, logits in heads.items():
         weight = None
         if logits.ndim == 3:
             weight = torch.full((logits.shape[-1],), KIND_WEIGHT, device=logits.device)
             weight[0] = 1.0
-        parts[f"head/{name}"] = F.cross_entropy(logits.flatten(0, -2), targets[name].flatten(), weight=weight)
-    return torch.stack(list(parts.values())).sum(), {name: value.detach() for name, value in parts.items()}
+        losses[f"head/{name}"] = F.cross_entropy(logits.flatten(0, -2), targets[name].flatten(), weight=weight)
+    return torch.stack(list(losses.values())).sum(), {name: value.detach() for name, value in losses.items()}

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from auricle.alm.adapter import Adapter
 from auricle.alm.chat import ChatRow, prompt_ids, training_ids
+from auricle.alm.interface import AudioLanguageModel
 from auricle.alm.lora import add_lora
 from auricle.alm.model import build_audio_lm
 from auricle.alm.pretrained import load_decoder
@@ -20,15 +21,21 @@ from auricle.alm.tokens import add_placeholder, tiny_decoder_config, train_token
 from auricle.core.seed import derive
 from auricle.data.worlds.artefacts import BANDS, BINS, FREQUENCY_KINDS, TIME_KINDS
 from auricle.systems.ft_grpo.config import FtGrpoConfig, ModelConfig
+from auricle.systems.ft_grpo.features import MELS
 from auricle.systems.ft_grpo.rationale import LABEL_PROMPT, LABELS, SYSTEM_PROMPT, TAGS, USER_PROMPT, words
+from auricle.train.checkpoint import load_model
 
-MELS = 64
 VOCABULARY = 384  # bytes, tags, prompts and every word of the findings whole
-ASKED = USER_PROMPT.removeprefix("<audio>")
+QUESTION = USER_PROMPT.removeprefix("<audio>")
+PROMPTS = (SYSTEM_PROMPT, LABEL_PROMPT, QUESTION)
 # What each auxiliary head tells apart; 0 is "none" (in `label`: fake).
 CLIP_HEADS = {
-    "label": 2, "band": BANDS + 1, "bin": BINS + 1, "frequency": len(FREQUENCY_KINDS) + 1, "time": len(TIME_KINDS) + 1
-}  # fmt: skip
+    "label": 2,
+    "band": BANDS + 1,
+    "bin": BINS + 1,
+    "frequency": len(FREQUENCY_KINDS) + 1,
+    "time": len(TIME_KINDS) + 1,
+}
 FRAME_HEADS = {"artefact": len(TIME_KINDS) + 1}
 
 
@@ -39,92 +46,85 @@ def task_tokenizer() -> Any:
     The tags are one token each. So is each of the prompts: they never change, so a model made from nothing can read
     no more out of fifty tokens than out of one, and a prompt of one token is run fifty times faster.
     """
-    spoken = [f" {word}" for word in words()] + ["real\nfake\n", "system\nuser\nassistant\n"]
-    return train_tokenizer(spoken * 8, VOCABULARY, [*TAGS, SYSTEM_PROMPT, LABEL_PROMPT, ASKED])
+    text = [f" {word}" for word in words()] + ["real\nfake\n", "system\nuser\nassistant\n"]
+    return train_tokenizer(text * 8, VOCABULARY, [*TAGS, *PROMPTS])
 
 
 class Network(Policy):
     """The policy of a run, and its texts as tokens.
 
     Args:
-        adapter: of the model.
-        system: the system prompt; `rationale.LABEL_PROMPT` for label-only training.
+        lm: its model and tokenizer.
     """
 
-    def __init__(self, adapter: Adapter, system: str = SYSTEM_PROMPT) -> None:
-        super().__init__(adapter)
-        self.system = system
+    def __init__(self, lm: AudioLanguageModel) -> None:
+        super().__init__(lm)
         self._prompts: dict[int, list[int]] = {}
-        self._learned: dict[tuple[str, int], tuple[list[int], list[bool]]] = {}
+        self._rows: dict[tuple[str, int], tuple[list[int], list[bool]]] = {}
 
     def prompt(self, frames: int) -> list[int]:
         """Give the tokens that ask about a clip of so many mel frames."""
         if frames not in self._prompts:
-            counts = [self.adapter.audio_frames(frames)]
-            self._prompts[frames] = prompt_ids(self.adapter, self._row(), counts)
+            self._prompts[frames] = prompt_ids(self.lm, _chat(), [self.lm.audio_frames(frames)])
         return self._prompts[frames]
 
-    def learned(self, text: str, frames: int) -> tuple[list[int], list[bool]]:
+    def training_row(self, text: str, frames: int) -> tuple[list[int], list[bool]]:
         """Give the tokens of prompt and answer, and which of them are learned."""
-        if (text, frames) not in self._learned:
-            counts = [self.adapter.audio_frames(frames)]
-            self._learned[text, frames] = training_ids(self.adapter, self._row(text), counts)
-        return self._learned[text, frames]
+        if (text, frames) not in self._rows:
+            self._rows[text, frames] = training_ids(self.lm, _chat(text), [self.lm.audio_frames(frames)])
+        return self._rows[text, frames]
 
-    def hear(self, features: Tensor, lengths: Tensor) -> list[Tensor]:
+    def encode(self, features: Tensor, lengths: Tensor) -> list[Tensor]:
         """Encode clips to the width of the language model, one (A, D) each; features (N, T, M), lengths (N,)."""
-        return self.adapter.encode_audio(features.float(), lengths).embeds
+        return self.lm.encode_audio(features.float(), lengths).embeds
 
     def project(self, frames: Tensor) -> list[Tensor]:
         """Bring ready frames (N, A, E) of our encoder to the width of the language model, with gradients."""
-        return list(self.adapter.base.projector(frames))
+        return list(self.lm.base.projector(frames))
 
-    def log_odds(
-        self,
-        features: Tensor,
-        lengths: Tensor,
-        begun: Sequence[str] | None = None,
-        audio: Sequence[Tensor] | None = None,
-    ) -> Tensor:
+    def log_odds(self, audio: Sequence[Tensor], lengths: Tensor, prefixes: Sequence[str]) -> Tensor:
         """Score clips: log p(real) - log p(fake) as the next word, higher for bona fide.
 
         Args:
-            features: (N, T, M) log-mel.
-            lengths: valid frames, (N,).
-            begun: what the model has written so far of each answer; None asks for the label at once.
-            audio: what `hear` gave of these clips, if it is there already.
+            audio: what `encode` gave of the clips.
+            lengths: their mel frames, (N,).
+            prefixes: what the model has written so far of each answer, up to the answer tag.
 
         Returns:
             (N,).
         """
-        begun = [""] * len(features) if begun is None else begun
-        sizes = [int(size) for size in lengths]
         prompts = [
-            [*self.prompt(size), *self.adapter.ids(f"{text}<answer>")] for size, text in zip(sizes, begun, strict=True)
+            [*self.prompt(int(frames)), *self.lm.ids(f"{prefix}<answer>")]
+            for frames, prefix in zip(lengths, prefixes, strict=True)
         ]
-        return label_log_odds(self.adapter, prompts, *LABELS, self.hear(features, lengths) if audio is None else audio)
-
-    def _row(self, answer: str | None = None) -> ChatRow:
-        said = [] if answer is None else [{"role": "assistant", "content": answer}]
-        asked = [{"role": "system", "content": self.system}, {"role": "user", "content": USER_PROMPT}]
-        return ChatRow([*asked, *said], ["clip"])
+        return label_log_odds(self.lm, prompts, *LABELS, audio)
 
 
-def build(cfg: FtGrpoConfig, system: str = SYSTEM_PROMPT) -> Network:
+def _chat(answer: str | None = None) -> ChatRow:
+    messages = [{"role": "system", "content": SYSTEM_PROMPT}, {"role": "user", "content": USER_PROMPT}]
+    if answer is not None:
+        messages.append({"role": "assistant", "content": answer})
+    return ChatRow(messages, ["clip"])
+
+
+def build(cfg: FtGrpoConfig) -> Network:
     """Build the model of a run with the weights that its seed gives.
 
     Raises:
         ConfigError: sizes that do not fit together.
         CheckpointError: `model.backbone` or `model.decoder` is no folder with such a model.
     """
-    own, seed = cfg.model, derive(cfg.seed, "weights")
-    if own.backbone is not None:
-        model, tokenizer = load_public(own.backbone)
+    seed = derive(cfg.seed, "weights")
+    if cfg.model.backbone is not None:
+        model, tokenizer = load_public(cfg.model.backbone)
     else:
-        model, tokenizer = _with_encoder(own, seed)
-    if own.lora_rank:
-        model = add_lora(model, rank=own.lora_rank, alpha=own.lora_alpha, seed=seed)
-    return Network(Adapter(model, tokenizer, banned=_prompt_tokens(tokenizer)), system)
+        model, tokenizer = _with_encoder(cfg.model, seed)
+    if cfg.model.lora_rank:
+        model = add_lora(model, rank=cfg.model.lora_rank, alpha=cfg.model.lora_alpha, seed=seed)
+    # a policy that wrote a token which is a whole prompt would write a page at once
+    vocabulary = tokenizer.get_vocab()
+    banned = [vocabulary[text] for text in PROMPTS if text in vocabulary]
+    return Network(AudioLanguageModel(model, tokenizer, banned))
 
 
 def bare(cfg: FtGrpoConfig) -> Any:
@@ -132,28 +132,43 @@ def bare(cfg: FtGrpoConfig) -> Any:
 
     For `paper()` that is the thinker of Qwen2.5-Omni-3B, its published sizes, with LoRA; no folder is read.
     """
-    model, _ = (omni_3b(), None) if cfg.model.backbone is not None else _with_encoder(cfg.model, 0)
+    model = omni_3b() if cfg.model.backbone is not None else _with_encoder(cfg.model, 0)[0]
     return add_lora(model, rank=cfg.model.lora_rank, alpha=cfg.model.lora_alpha) if cfg.model.lora_rank else model
 
 
-def _with_encoder(own: ModelConfig, seed: int) -> tuple[Any, Any]:
+def load_checkpoint(folder: Path, cfg: FtGrpoConfig) -> tuple[Network, dict[str, Any]]:
+    """Read a checkpoint of a run, in eval mode, and its meta data.
+
+    Raises:
+        CheckpointError: it is not there, or damaged.
+    """
+    network = build(cfg)
+    meta = load_model(folder, network)
+    network.eval()
+    return network, meta
+
+
+def _with_encoder(model: ModelConfig, seed: int) -> tuple[Any, Any]:
     """Build our encoder under the tiny decoder or under a causal LM from a folder; give it with its tokenizer."""
     encoder = {
-        "n_mels": MELS, "dim": own.dim, "channels": own.channels, "time_strides": own.time_strides,
-        "mel_strides": own.mel_strides, "layers": own.encoder_layers, "heads": own.heads, "dropout": own.dropout,
-        "merge": own.merge, "summary": own.summary, "seekers": own.seekers,
-        "clip_heads": CLIP_HEADS, "frame_heads": FRAME_HEADS,
-    }  # fmt: skip
-    if own.decoder is not None:
-        given = load_decoder(own.decoder)
-        place = add_placeholder(given.model, given.tokenizer)
-        return build_audio_lm(encoder, given.model, place, seed), given.tokenizer
+        "n_mels": MELS,
+        "dim": model.dim,
+        "channels": model.channels,
+        "time_strides": model.time_strides,
+        "mel_strides": model.mel_strides,
+        "layers": model.encoder_layers,
+        "heads": model.heads,
+        "dropout": model.dropout,
+        "merge": model.merge,
+        "summary": model.summary,
+        "position_heads": model.position_heads,
+        "clip_heads": CLIP_HEADS,
+        "frame_heads": FRAME_HEADS,
+    }
+    if model.decoder is not None:
+        decoder = load_decoder(model.decoder)
+        placeholder = add_placeholder(decoder.model, decoder.tokenizer)
+        return build_audio_lm(encoder, decoder.model, placeholder, seed), decoder.tokenizer
     tokenizer = task_tokenizer()
-    text = tiny_decoder_config(tokenizer, own.dim, own.layers, own.heads, own.hidden, longest=512)
+    text = tiny_decoder_config(tokenizer, model.dim, model.layers, model.heads, model.hidden, longest=512)
     return build_audio_lm(encoder, text, tokenizer.convert_tokens_to_ids("<audio>"), seed), tokenizer
-
-
-def _prompt_tokens(tokenizer: Any) -> list[int]:
-    """Name the tokens that are whole prompts: a policy that wrote one would write a page at once."""
-    known = tokenizer.get_vocab()
-    return [known[text] for text in (SYSTEM_PROMPT, LABEL_PROMPT, ASKED) if text in known]

@@ -1,4 +1,4 @@
-"""The pictures of a run's report: claimed and true evidence on spectrograms, score distributions, training curves."""
+"""What the page of a run shows: claimed and true evidence on spectrograms, players, score distributions."""
 
 from __future__ import annotations
 
@@ -6,20 +6,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from auricle.core.files import read_jsonl
-from auricle.core.report import Report
-from auricle.core.run import RunFolder
-from auricle.data.worlds.artefacts import BAND_EDGES_HZ, BIN_S, CLIP_S, RATE_HZ, Artefact
-from auricle.report.html import render
+from auricle.data.worlds.artefacts import RATE_HZ
+from auricle.report.evaluation import Page
 from auricle.report.players import Player
 from auricle.report.plots import Curve, Histogram, Plot
-from auricle.report.spectrogram import Box, Spectrogram, draw
-from auricle.systems.ft_grpo.answer import Answered
-from auricle.systems.ft_grpo.config import FtGrpoConfig
+from auricle.report.spectrogram import Spectrogram, draw
+from auricle.systems.ft_grpo.boxes import HIGH_HZ, claimed_boxes, true_boxes
 from auricle.systems.ft_grpo.data import Item
-from auricle.systems.ft_grpo.rationale import NONE, Evidence, read
+from auricle.systems.ft_grpo.generate import Generations
+from auricle.systems.ft_grpo.rationale import read
 
-HEADLINE = "balanced_accuracy"
 NOTES = (
     "An answer that cannot be read is wrong and stays in the denominator. Balanced accuracy of any constant answer is "
     "50 %; its plain accuracy on clips of which 85 % are fake is 85 %, which is why that copy stands beside.",
@@ -28,98 +24,61 @@ NOTES = (
     "For singing, music and sound, real means that no artefact was put in; singing is resynthesis either way.",
     "The label of a text follows from its rationale, so the score averages the label's probability over several.",
 )
+FIGURES = "Claimed and true evidence (claimed solid, true dashed; chosen before any answer was seen)"
 
 
-def boxes(said: Evidence, claimed: bool) -> list[Box]:
-    """Give what a text claims as boxes of a clip of 1.5 s: a whole band, a whole bin."""
-    found = []
-    if said.frequency not in (None, NONE) and said.band is not None:
-        high = BAND_EDGES_HZ[-1] if said.frequency == "cutoff" else BAND_EDGES_HZ[said.band + 1]
-        text = f"{said.frequency}, band {said.band}"
-        found.append(Box(text, BAND_EDGES_HZ[said.band], high, 0.0, CLIP_S, claimed))
-    if said.time not in (None, NONE) and said.bin is not None:
-        text, start = f"{said.time}, bin {said.bin}", said.bin * BIN_S
-        found.append(Box(text, BAND_EDGES_HZ[0], BAND_EDGES_HZ[-1], start, start + BIN_S, claimed))
-    return found
-
-
-def true_boxes(artefacts: Sequence[Artefact]) -> list[Box]:
-    """Give where artefacts really are, to the sample."""
-    return [
-        Box(f"{one.kind}, {'band' if one.domain == 'frequency' else 'bin'} {one.place}", one.low_hz, one.high_hz,
-            one.start_s, one.end_s, claimed=False)
-        for one in artefacts
-    ]  # fmt: skip
-
-
-def picture(item: Item, text: str) -> Plot:
-    """Draw a clip with what its text claims beside what is true."""
-    said = read(text)
-    what = f"{item.type}: {item.label}, answered {said.label or 'unreadable'}"
-    marks = [*true_boxes(item.artefacts or ()), *boxes(said, True)]
-    return draw(Spectrogram(what, item.samples, RATE_HZ, marks, BAND_EDGES_HZ[-1] + 400))
-
-
-def shown(test: Sequence[Item], count: int) -> list[int]:
-    """Choose clips to show before looking at any answer: the types in turn, three fakes to one real."""
-    by_type: dict[tuple[str, str], list[int]] = {}
-    for place, item in enumerate(test):
-        by_type.setdefault((item.type, item.label), []).append(place)
-    kinds = list(dict.fromkeys(item.type for item in test))
-    chosen: list[int] = []
-    for turn in range(len(test)):
-        label = "real" if turn % 4 == 3 else "fake"
-        for kind in kinds:
-            own = by_type.get((kind, label), [])
-            place = turn // 4 if label == "real" else turn - (turn + 1) // 4
-            if place < len(own):
-                chosen.append(own[place])
-    return chosen[:count]
-
-
-def write(
-    run: RunFolder, cfg: FtGrpoConfig, report: Report, test: Sequence[Item], found: Answered, threshold: float
-) -> None:
-    """Write ``report.html``.
+def page(test: Sequence[Item], generations: Generations, threshold: float, pictures: int) -> Page:
+    """Put together what stands beside the tables.
 
     Args:
-        run: where to.
-        cfg: the run's config, folded into the page.
-        report: the numbers.
         test: the test clips.
-        found: their answers.
+        generations: what the model wrote about them.
         threshold: of the score, drawn in.
+        pictures: annotated spectrograms and players.
     """
     real = np.array([item.label == "real" for item in test])
     types = np.array([item.type or "all" for item in test])
     classes = [
-        (kind, found.scores[real & (types == kind)], found.scores[~real & (types == kind)])
+        (kind, generations.scores[real & (types == kind)], generations.scores[~real & (types == kind)])
         for kind in dict.fromkeys(types)
     ]
-    chosen = shown(test, cfg.eval.pictures)
-    log = run.path / "metrics.jsonl"
-    render(
-        report,
-        run.path / "report.html",
-        headline=HEADLINE,
+    chosen = [(test[index], generations.texts[index]) for index in examples(test, pictures)]
+    return Page(
+        notes=NOTES,
         curves=[Curve(*each) for each in classes],
         histograms=[Histogram(*each, threshold) for each in classes],
-        training=list(read_jsonl(log)) if log.exists() else [],
-        players=[_player(test[place], found.texts[place]) for place in chosen],
-        notes=NOTES,
-        config=cfg.model_dump(mode="json"),
-        figures=[
-            (
-                "Claimed and true evidence (claimed solid, true dashed; chosen before any answer was seen)",
-                [picture(test[place], found.texts[place]) for place in chosen],
-            )
-        ]
-        if chosen
-        else (),
-    )  # fmt: skip
+        players=[_player(item, text) for item, text in chosen],
+        figures=[(FIGURES, [picture(item, text) for item, text in chosen])] if chosen else (),
+    )
+
+
+def examples(test: Sequence[Item], count: int) -> list[int]:
+    """Choose clips to show before looking at any answer: the types in turn, three fakes to one real."""
+    types = list(dict.fromkeys(item.type for item in test))
+    queues = {
+        (kind, label): iter([i for i, item in enumerate(test) if (item.type, item.label) == (kind, label)])
+        for kind in types
+        for label in ("real", "fake")
+    }
+    chosen: list[int] = []
+    for turn in range(len(test)):
+        label = "real" if turn % 4 == 3 else "fake"
+        for kind in types:
+            index = next(queues[kind, label], None)
+            if index is not None:
+                chosen.append(index)
+    return chosen[:count]
+
+
+def picture(item: Item, text: str) -> Plot:
+    """Draw a clip with what its text claims beside what is true."""
+    claim = read(text)
+    title = f"{item.type}: {item.label}, answered {claim.label or 'unreadable'}"
+    boxes = [*true_boxes(item.artefacts or ()), *claimed_boxes(claim)]
+    return draw(Spectrogram(title, item.samples, RATE_HZ, boxes, HIGH_HZ))
 
 
 def _player(item: Item, text: str) -> Player:
-    said = " ".join(text.split())
     true = "; ".join(box.text for box in true_boxes(item.artefacts or ())) or "no artefact"
-    return Player(item.id, item.samples, RATE_HZ, f"{item.label} ({true}). It says: {said}", item.type or "clips")
+    caption = f"{item.label} ({true}). It says: {' '.join(text.split())}"
+    return Player(item.id, item.samples, RATE_HZ, caption, item.type or "clips")

@@ -14,11 +14,12 @@ from typing import Literal
 
 from auricle.alm.answers import parse_label
 from auricle.core.errors import DataError
-from auricle.data.worlds.artefacts import BANDS, BINS, FREQUENCY_KINDS, TIME_KINDS, Artefact
+from auricle.data.worlds.artefacts import BAND_EDGES_HZ, BANDS, BIN_S, BINS, FREQUENCY_KINDS, TIME_KINDS, Artefact
+from auricle.metrics.evidence import Finding
 
 Label = Literal["real", "fake"]
 LABELS: tuple[Label, Label] = ("real", "fake")
-NONE = "none"  # said of a domain: nothing was found there
+NONE = "none"  # of a domain: there is no artefact
 FREQUENCY_TAG, TIME_TAG = "<Frequency Domain>", "<Time Domain>"
 TAGS = ("<think>", "</think>", "<answer>", "</answer>", FREQUENCY_TAG, TIME_TAG)
 
@@ -65,6 +66,24 @@ class Evidence:
         """Whether label, frequency and time are all there."""
         return None not in (self.label, self.frequency, self.time)
 
+    @property
+    def band_hz(self) -> tuple[float, float] | None:
+        """Edges of the band of the frequency artefact in hertz; a cut-off goes to the top."""
+        if self.band is None or self.frequency in (None, NONE):
+            return None
+        return BAND_EDGES_HZ[self.band], BAND_EDGES_HZ[-1 if self.frequency == "cutoff" else self.band + 1]
+
+    @property
+    def bin_s(self) -> tuple[float, float] | None:
+        """Beginning and end of the bin of the time artefact, in seconds from the clip's beginning."""
+        if self.bin is None or self.time in (None, NONE):
+            return None
+        return self.bin * BIN_S, self.bin * BIN_S + BIN_S
+
+    def finding(self, domain: str) -> Finding:
+        """Give kind and place of one domain, ``frequency`` or ``time``."""
+        return Finding(self.frequency, self.band) if domain == "frequency" else Finding(self.time, self.bin)
+
 
 def evidence(artefacts: Sequence[Artefact]) -> Evidence:
     """Give the truth of a clip of the artefact world: fake with artefacts, real without any.
@@ -75,14 +94,14 @@ def evidence(artefacts: Sequence[Artefact]) -> Evidence:
     Raises:
         DataError: two of one domain; the skeleton has one line for each.
     """
-    found: dict[str, Artefact] = {}
-    for one in artefacts:
-        if one.domain in found:
-            raise DataError(f"two artefacts of {one.domain}; a rationale has one line for each domain")
-        found[one.domain] = one
-    frequency, time = found.get("frequency"), found.get("time")
+    by_domain: dict[str, Artefact] = {}
+    for artefact in artefacts:
+        if artefact.domain in by_domain:
+            raise DataError(f"two artefacts of {artefact.domain}; a rationale has one line for each domain")
+        by_domain[artefact.domain] = artefact
+    frequency, time = by_domain.get("frequency"), by_domain.get("time")
     return Evidence(
-        label="fake" if found else "real",
+        label="fake" if by_domain else "real",
         frequency=frequency.kind if frequency else NONE,
         band=frequency.place if frequency else None,
         time=time.kind if time else NONE,
@@ -123,14 +142,12 @@ def read(text: str) -> Evidence:
     Args:
         text: what a model wrote.
     """
-    said = parse_label(text, LABELS)
-    label: Label | None = "real" if said == "real" else "fake" if said == "fake" else None
-    found = _SKELETON.fullmatch(text.strip())
-    if found is None:
+    answer = parse_label(text, LABELS)
+    label = next((label for label in LABELS if label == answer), None)
+    lines = _SKELETON.fullmatch(text.strip())
+    if lines is None:
         return Evidence(label)
-    frequency, band = _read(found["frequency"], _FREQUENCY)
-    time, place = _read(found["time"], _TIME)
-    return Evidence(label, frequency, band, time, place)
+    return Evidence(label, *_read(lines["frequency"], _FREQUENCY), *_read(lines["time"], _TIME))
 
 
 def words() -> list[str]:
@@ -148,8 +165,7 @@ def _finding(kind: str, what: str, place: int | None, kinds: tuple[str, ...], co
 
 
 def _read(text: str, form: re.Pattern[str]) -> tuple[str | None, int | None]:
-    said = text.strip()
-    if said == NONE:
+    if text.strip() == NONE:
         return NONE, None
-    found = form.fullmatch(said)
-    return (found[1], int(found[2])) if found else (None, None)
+    match = form.fullmatch(text.strip())
+    return (match[1], int(match[2])) if match else (None, None)

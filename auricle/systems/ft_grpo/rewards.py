@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 from auricle.alm.grpo import Reward
 from auricle.core.errors import ConfigError
-from auricle.systems.ft_grpo.rationale import Evidence, read
+from auricle.systems.ft_grpo.rationale import FREQUENCY_TAG, TIME_TAG, Evidence, read
 
 _ANSWER = re.compile(r"<answer>(.*?)</answer>")
 _SHAPE = re.compile(r"^<think>.*?</think>\s*<answer>.*?</answer>(?![\s\S])", re.DOTALL)
 _THINK = re.compile(r"<think>(.*?)</think>", re.DOTALL)
-TAGS = ("<Frequency Domain>", "<Time Domain>")
+TAGS = (FREQUENCY_TAG, TIME_TAG)
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def accuracy(text: str, truth: Truth) -> float:
 
     Letters count in their case, and there is no symbolic verifier: labels are two plain words.
     """
-    return float(_said(text) == _said(truth.solution))
+    return float(_answer(text) == _answer(truth.solution))
 
 
 def form(text: str, truth: Truth) -> float:
@@ -64,10 +64,10 @@ def ground(text: str, truth: Truth) -> float:
     """
     if truth.evidence is None:
         raise ConfigError("the grounded reward needs clips whose artefacts are known; set grpo.ground to 0")
-    said = read(text)
-    band = said.frequency is not None and said.band == truth.evidence.band
-    place = said.time is not None and said.bin == truth.evidence.bin
-    return 0.5 * band + 0.5 * place
+    claim = read(text)
+    band = claim.frequency is not None and claim.band == truth.evidence.band
+    bin_ = claim.time is not None and claim.bin == truth.evidence.bin
+    return 0.5 * band + 0.5 * bin_
 
 
 REWARDS: dict[str, Reward] = {"accuracy": accuracy, "format": form, "structure": structure, "ground": ground}
@@ -88,6 +88,6 @@ def weighted(weights: Mapping[str, float]) -> dict[str, tuple[Reward, float]]:
     return chosen
 
 
-def _said(text: str) -> str:
-    found = _ANSWER.search(text)
-    return found.group(1).strip() if found else text.strip()
+def _answer(text: str) -> str:
+    tagged = _ANSWER.search(text)
+    return tagged.group(1).strip() if tagged else text.strip()

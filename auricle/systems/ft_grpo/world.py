@@ -21,7 +21,8 @@ from auricle.core.errors import AudioError, DataError
 from auricle.core.seed import rng
 from auricle.data import corpora, fields
 from auricle.data.embedded import Clip
-from auricle.data.equalise import LEVEL_DBFS, through
+from auricle.data.equalise import LEVEL_DBFS as CHAIN_DBFS
+from auricle.data.equalise import through
 from auricle.data.splits import drop_shared_texts, split_groups
 from auricle.data.spoof import synthesize
 from auricle.data.worlds import artefacts
@@ -29,11 +30,9 @@ from auricle.data.worlds.artefacts import CLIP_S, RATE_HZ, Artefact
 from auricle.data.worlds.chords import piece
 from auricle.data.worlds.scenes import scene
 from auricle.data.worlds.singing import Voice, sing, voice
-from auricle.systems.ft_grpo.world_config import DataConfig
+from auricle.systems.ft_grpo.config import DataConfig
+from auricle.systems.ft_grpo.features import HIGH_HZ, LEVEL_DBFS, LOW_HZ, SAMPLES, as_int16, narrowed
 
-SAMPLES = round(CLIP_S * RATE_HZ)
-LOW_HZ, HIGH_HZ = 60.0, 3800.0  # what every source has; above it nobody looks
-NATURAL_DBFS = -26.0
 TRIES = 8  # plans that are drawn for a clip before it is left out, and stretches that are looked for
 PIECES = {"train": 60, "dev": 12, "test": 24}  # procedural pieces of music; a piece is in one split
 SOUNDS_IN_SCENE = 4
@@ -101,26 +100,23 @@ class World:
         self._sound = functools.lru_cache(maxsize=512)(_sounding)
         self._voice = functools.lru_cache(maxsize=128)(self._analysed)
 
-    def excerpts(self, name: str, kind: str, split: str) -> Iterator[Excerpt]:
+    def excerpts(self, name: str, kind: str) -> Iterator[Excerpt]:
         """Name excerpts of one type without end, each stem in turn.
 
         Args:
-            name: set of clips, such as ``weak``; two sets of one split have different excerpts.
+            name: set of clips; those that are not called after a split, such as ``weak``, have recordings of ``test``.
             kind: the type.
-            split: whose recordings.
         """
+        split = name if name in fields.SPLITS else "test"
         stems = self.stems[kind][split]
         draws = rng(self.cfg.seed, "order", name, kind)
-        number = 0
+        numbers = itertools.count()
         while True:
-            for place in draws.permutation(len(stems)):
-                others = (
-                    tuple(stems[i] for i in draws.integers(len(stems), size=SOUNDS_IN_SCENE - 1))
-                    if kind == "sound"
-                    else ()
-                )
-                yield Excerpt(f"{name}-{kind}-{number:05d}", kind, split, stems[int(place)], others)
-                number += 1
+            for index in draws.permutation(len(stems)):
+                others: tuple[Stem, ...] = ()
+                if kind == "sound":
+                    others = tuple(stems[i] for i in draws.integers(len(stems), size=SOUNDS_IN_SCENE - 1))
+                yield Excerpt(f"{name}-{kind}-{next(numbers):05d}", kind, split, stems[int(index)], others)
 
     def named(self, name: str, ids: Collection[str]) -> dict[str, Excerpt]:
         """Find excerpts of a set again by their ids.
@@ -132,20 +128,15 @@ class World:
         Raises:
             DataError: an id that is not of this set and world.
         """
-        found: dict[str, Excerpt] = {}
+        excerpts: dict[str, Excerpt] = {}
         for kind in self.cfg.types:
-            mine = {one for one in ids if one.startswith(f"{name}-{kind}-")}
-            if mine:
-                last = max(int(one.rpartition("-")[2]) for one in mine)
-                split = name if name in fields.SPLITS else "test"
-                listed = itertools.islice(self.excerpts(name, kind, split), last + 1)
-                found |= {one.id: one for one in listed if one.id in mine}
-        missing = sorted(set(ids) - set(found))
+            numbers = [int(id_.rpartition("-")[2]) for id_ in ids if id_.startswith(f"{name}-{kind}-")]
+            first = itertools.islice(self.excerpts(name, kind), max(numbers, default=-1) + 1)
+            excerpts |= {excerpt.id: excerpt for excerpt in first if excerpt.id in ids}
+        missing = sorted(set(ids) - excerpts.keys())
         if missing:
-            raise DataError(
-                f"{missing[0]} is no excerpt of the set {name} of this world; it was made by another config"
-            )
-        return found
+            raise DataError(f"{missing[0]} is no excerpt of the set {name}; it was made by another config")
+        return excerpts
 
     def clean(self, excerpt: Excerpt) -> np.ndarray:
         """Make an excerpt as it is before an artefact: one band, a floor of noise, one level.
@@ -162,7 +153,7 @@ class World:
         draws = rng(self.cfg.seed, "clean", excerpt.id)
         wave = channel.band_limit(self._raw(excerpt, draws), RATE_HZ, LOW_HZ, HIGH_HZ)
         wave = self._noisy(wave, self.cfg.room_snr_db, draws)
-        return level.set_level(wave, NATURAL_DBFS)
+        return level.set_level(wave, LEVEL_DBFS)
 
     def spoiled(
         self, excerpt: Excerpt, clean: np.ndarray, strength: tuple[float, float]
@@ -179,9 +170,9 @@ class World:
         """
         draws = rng(self.cfg.seed, "artefacts", excerpt.id)
         for _ in range(TRIES):
-            wanted = artefacts.plan(draws, self.cfg.share_time, self.cfg.both, strength)
+            plan = artefacts.plan(draws, self.cfg.share_time, self.cfg.both, strength)
             try:
-                return artefacts.inject(clean, wanted, draws), wanted
+                return artefacts.inject(clean, plan, draws), plan
             except AudioError as error:
                 problem = error
         raise AudioError(f"{excerpt.id}: {problem}")
@@ -201,8 +192,8 @@ class World:
         """
         draws = rng(self.cfg.seed, "vocoder", excerpt.id)
         family = str(draws.choice(self.cfg.hard_families))
-        made = synthesize(family, clean, RATE_HZ, draws)
-        return made.wave, family, made.generator
+        spoof = synthesize(family, clean, RATE_HZ, draws)
+        return spoof.wave, family, spoof.generator
 
     def codec(self, excerpt: Excerpt) -> str:
         """Give the codec that both clips of a pair go through."""
@@ -221,9 +212,9 @@ class World:
             Samples (SAMPLES,) int16.
         """
         draws = rng(self.cfg.seed, "chain", excerpt.id, label)
-        wave = through(self.codec(excerpt), level.set_level(wave, NATURAL_DBFS), RATE_HZ, draws)
+        wave = through(self.codec(excerpt), level.set_level(wave, LEVEL_DBFS), RATE_HZ, draws)
         wave = self._noisy(wave, self.cfg.line_snr_db, draws)
-        return as_int16(narrowed(wave), float(draws.uniform(*LEVEL_DBFS)))
+        return as_int16(narrowed(wave), float(draws.uniform(*CHAIN_DBFS)))
 
     def _noisy(self, wave: np.ndarray, snr_db: tuple[float, float], draws: np.random.Generator) -> np.ndarray:
         return noise.add_noise(wave, level.crop(self._noise, SAMPLES, draws), float(draws.uniform(*snr_db)))
@@ -243,24 +234,13 @@ class World:
         return voice(self._sound(clip)[: 2 * RATE_HZ])
 
 
-def narrowed(wave: np.ndarray) -> np.ndarray:
-    """Keep the band that the world has, and no offset: (T,) to (T,)."""
-    wave = channel.band_limit(wave, RATE_HZ, LOW_HZ, HIGH_HZ)
-    return np.asarray(wave - wave.mean())
-
-
-def as_int16(wave: np.ndarray, level_db: float = NATURAL_DBFS) -> np.ndarray:
-    """Bring a wave (T,) to a level, as int16."""
-    return np.round(level.set_level(wave, level_db) * 32767.0).astype(np.int16)
-
-
 def _stretch(wave: np.ndarray, draws: np.random.Generator) -> np.ndarray:
     """Cut a stretch in which at least half of the frames sound."""
     for _ in range(TRIES):
-        found = level.crop(wave, SAMPLES, draws)
-        power = np.mean(found[: SAMPLES // 160 * 160].reshape(-1, 160).astype(np.float64) ** 2, axis=1)
+        stretch = level.crop(wave, SAMPLES, draws)
+        power = np.mean(stretch[: SAMPLES // 160 * 160].reshape(-1, 160).astype(np.float64) ** 2, axis=1)
         if np.mean(power > power.max() * 1e-3) >= 0.5:
-            return found
+            return stretch
     raise AudioError("no stretch of it sounds for half of its length")
 
 
@@ -274,29 +254,26 @@ def _stems(kind: str, cfg: DataConfig) -> dict[str, list[Stem]]:
     if kind in ("speech", "singing"):
         spoken = [clip for clip in source.clips(kind="speech") if clip.duration_s >= CLIP_S + 0.3 and clip.split_group]
         stems = _texts_apart(_assigned([(clip, clip.split_group, clip.package) for clip in spoken], cfg.split))
-        if kind == "singing":
-            return {name: _by_turns(some, SUNG[name], rng(cfg.seed, "sung", name)) for name, some in stems.items()}
+        if kind == "speech":
+            return stems
+        return {name: _by_turns(voices, SUNG[name], rng(cfg.seed, "sung", name)) for name, voices in stems.items()}
+    clips = source.clips(kind=kind)
+    stems = _assigned([(clip, f"{clip.label} {clip.detail}".strip(), kind) for clip in clips], cfg.split)
+    if kind == "sound":
         return stems
-    found = source.clips(kind=kind)
-    stems = _assigned([(clip, f"{clip.label} {clip.detail}".strip(), kind) for clip in found], cfg.split)
-    if kind == "music":
+    music = {}
+    for name, count in PIECES.items():
         # a short loop is tiled by nobody: it has one stretch, or none
-        stems = {
-            name: [stem for stem in some if stem.clip and stem.clip.duration_s > CLIP_S + 0.1]
-            for name, some in stems.items()
-        }
-        for name, count in PIECES.items():
-            stems.setdefault(name, []).extend(
-                Stem(f"{name}-{n}", f"{PROCEDURAL} {name} {n}", None) for n in range(count)
-            )
-    return stems
+        long = [stem for stem in stems.get(name, ()) if stem.clip and stem.clip.duration_s > CLIP_S + 0.1]
+        music[name] = long + [Stem(f"{name}-{n}", f"{PROCEDURAL} {name} {n}", None) for n in range(count)]
+    return music
 
 
 def _by_turns(stems: Sequence[Stem], count: int, draws: np.random.Generator) -> list[Stem]:
     """Choose recordings, every voice in turn."""
     by_group: dict[str, list[Stem]] = defaultdict(list)
-    for place in draws.permutation(len(stems)):
-        by_group[stems[int(place)].group].append(stems[int(place)])
+    for index in draws.permutation(len(stems)):
+        by_group[stems[int(index)].group].append(stems[int(index)])
     rounds = itertools.zip_longest(*(by_group[group] for group in sorted(by_group)))
     return [stem for row in rounds for stem in row if stem is not None][:count]
 
@@ -312,9 +289,8 @@ def _assigned(rows: Sequence[tuple[Clip, str, str]], split: int) -> dict[str, li
 
 def _texts_apart(stems: dict[str, list[Stem]]) -> dict[str, list[Stem]]:
     """Leave out clips whose words an earlier split says too."""
-    rows = [(stem.id, name, _words(stem.clip)) for name, some in stems.items() for stem in some]
-    out, _ = drop_shared_texts(rows)
-    return {name: [stem for stem in some if stem.id not in out] for name, some in stems.items()}
+    out, _ = drop_shared_texts([(stem.id, name, _words(stem.clip)) for name, each in stems.items() for stem in each])
+    return {name: [stem for stem in each if stem.id not in out] for name, each in stems.items()}
 
 
 def _words(clip: Clip | None) -> str:

@@ -14,6 +14,7 @@ from auricle.core.errors import AudioError
 from auricle.core.files import read_json, write_json
 from auricle.core.seed import rng as make_rng
 from auricle.data import corpora, embedded, equalise, fields
+from auricle.data.building import provenance
 from auricle.data.spoof import synthesize
 from auricle.systems.mambo.config import DataConfig
 
@@ -74,12 +75,10 @@ def build(task: Utterance, cfg: DataConfig, folder: str) -> Built:
     except AudioError as error:
         built.skipped.append(f"{task.clip}: {error}")
         return built
-    maker = _Maker(task, clip, cfg, Path(folder), after)
-    makers = [("", lambda: (source, cfg.rate_hz, "")), *((name, maker.spoof(name, source)) for name in task.families)]
-    makers += [(name, maker.recoded(name, source)) for name in CONTROLS]
-    for name, make in makers:
+    files = _Files(task, clip, cfg, Path(folder), source, after)
+    for name in ("", *task.families, *CONTROLS):
         try:
-            built.rows.append(maker.file(name, make))
+            built.rows.append(files.make(name))
         except AudioError as error:
             built.skipped.append(f"{task.clip} as {name or 'bona fide'}: {error}")
             if not name:
@@ -87,50 +86,32 @@ def build(task: Utterance, cfg: DataConfig, folder: str) -> Built:
     return built
 
 
-@dataclass
-class _Maker:
+@dataclass(frozen=True)
+class _Files:
+    """The files of one utterance: "" is the real clip, other names are spoof families and leak controls."""
+
     task: Utterance
     clip: embedded.Clip
     cfg: DataConfig
     folder: Path
+    source: np.ndarray
     codec: str
 
-    def spoof(self, family: str, source: np.ndarray) -> Any:
-        def make() -> tuple[np.ndarray, int, str]:
-            target = None
-            if self.task.target is not None:
-                other = corpora.corpus(self.cfg.source).clip(self.task.target).read()
-                target = resample(other.mono(), other.rate_hz, self.cfg.rate_hz)[: round(TARGET_S * self.cfg.rate_hz)]
-            draws = make_rng(self.cfg.seed, self.task.clip, family)
-            made = synthesize(
-                family, source, self.cfg.rate_hz, draws, target=target, text=self.clip.text, language=self.clip.language
-            )
-            return made.wave, made.rate_hz, made.generator
-
-        return make
-
-    def recoded(self, name: str, source: np.ndarray) -> Any:
-        names = tuple(channel for channel in self.cfg.channels if channel != "none")
-        if name == "recoded_foreign":
-            names = self.cfg.foreign_channels
-
-        def make() -> tuple[np.ndarray, int, str]:
-            draws = make_rng(self.cfg.seed, self.task.clip, name)
-            channel = equalise.draw_channel(names, draws)
-            return equalise.through(channel, source, self.cfg.rate_hz, draws), self.cfg.rate_hz, channel
-
-        return make
-
-    def file(self, name: str, make: Any) -> dict[str, Any]:
+    def make(self, name: str) -> dict[str, Any]:
         """Make one file and its row, unless both are there."""
         fake = name != "" and name not in CONTROLS
         path = self.folder / f"{self.task.clip}--{name + '-synthetic' if fake else name or 'bonafide'}.flac"
         row_path = path.with_suffix(".json")
         if row_path.exists():
             return dict(read_json(row_path))
-        made, rate_hz, generator = make()
+        if fake:
+            wave, rate_hz, generator = self._spoof(name)
+        elif name:
+            wave, rate_hz, generator = self._recoded(name)
+        else:
+            wave, rate_hz, generator = self.source, self.cfg.rate_hz, ""
         wave = equalise.equalise(
-            made,
+            wave,
             rate_hz,
             out_hz=self.cfg.rate_hz,
             longest_s=self.cfg.max_clip_s,
@@ -146,13 +127,8 @@ class _Maker:
             fields.LABEL: fields.SPOOF if fake else fields.BONAFIDE,
             fields.FAMILY: name,
             fields.GENERATOR: generator,
-            fields.SPEAKER: self.clip.speaker,
+            **provenance(self.clip),
             fields.SPEAKER_GROUP: self.task.group,
-            fields.LANGUAGE: self.clip.language,
-            fields.SOURCE: self.clip.package,
-            fields.CODING: self.clip.coding,
-            fields.LICENCE: self.clip.licence,
-            fields.AUTHOR: self.clip.author,
             fields.TEXT: self.clip.text,
             fields.CHANNEL: self.codec,
             fields.PAIR: self.task.clip,
@@ -162,3 +138,21 @@ class _Maker:
         row = {key: value for key, value in row.items() if value not in (None, "")}
         write_json(row_path, row)  # last: a row means that its audio is whole
         return row
+
+    def _spoof(self, family: str) -> tuple[np.ndarray, int, str]:
+        target = None
+        if self.task.target is not None:
+            other = corpora.corpus(self.cfg.source).clip(self.task.target).read()
+            target = resample(other.mono(), other.rate_hz, self.cfg.rate_hz)[: round(TARGET_S * self.cfg.rate_hz)]
+        draws = make_rng(self.cfg.seed, self.task.clip, family)
+        text, language = self.clip.text, self.clip.language
+        made = synthesize(family, self.source, self.cfg.rate_hz, draws, target=target, text=text, language=language)
+        return made.wave, made.rate_hz, made.generator
+
+    def _recoded(self, name: str) -> tuple[np.ndarray, int, str]:
+        names = tuple(channel for channel in self.cfg.channels if channel != "none")
+        if name == "recoded_foreign":
+            names = self.cfg.foreign_channels
+        draws = make_rng(self.cfg.seed, self.task.clip, name)
+        channel = equalise.draw_channel(names, draws)
+        return equalise.through(channel, self.source, self.cfg.rate_hz, draws), self.cfg.rate_hz, channel

@@ -16,7 +16,6 @@ from auricle.core.errors import DataError
 from auricle.core.seed import rng
 from auricle.data import fields
 from auricle.data.clips import Clips, as_int16
-from auricle.data.clips import windows as windows  # the scoring benchmark takes it from here
 
 
 @dataclass(frozen=True)
@@ -53,50 +52,48 @@ class PairedBatches:
         self.clips, self.length, self.hop, self.splice, self.seed = clips, length, hop, splice, seed
         self.boost = boost
         self.pairs = max(1, batch // 2)
-        labels = clips.labels
-        self.real, self.fake = np.flatnonzero(labels), np.flatnonzero(~labels)
+        self.real, self.fake = np.flatnonzero(clips.labels), np.flatnonzero(~clips.labels)
         if not len(self.real) or not len(self.fake):
             raise DataError("training needs both bona fide and spoof clips")
-        utterances = clips.values(fields.PAIR)
+        self.utterances = clips.values(fields.PAIR)
         self.fakes_of: dict[str, list[int]] = defaultdict(list)
         for index in self.fake:
-            self.fakes_of[utterances[index]].append(int(index))
-        self.utterances = utterances
+            self.fakes_of[self.utterances[index]].append(int(index))
 
     def __call__(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """Give the batches of an epoch from the `start`-th on; the same at every call."""
         order = rng(self.seed, "order", epoch).permutation(self.real)
         # a corpus smaller than a batch still fills one: it wraps around
         order = np.resize(order, max(1, len(order) // self.pairs) * self.pairs)
-        for place in range(start, len(order) // self.pairs):
-            yield self._batch(order[place * self.pairs : (place + 1) * self.pairs], epoch, place)
+        for number in range(start, len(order) // self.pairs):
+            yield self._batch(order[number * self.pairs : (number + 1) * self.pairs], epoch, number)
 
-    def _batch(self, reals: np.ndarray, epoch: int, place: int) -> Batch:
-        draws = rng(self.seed, "batch", epoch, place)
+    def _batch(self, reals: np.ndarray, epoch: int, number: int) -> Batch:
+        draws = rng(self.seed, "batch", epoch, number)
         waves = np.zeros((2 * len(reals), self.length), np.float32)
         truth = np.zeros((2 * len(reals), self.length // self.hop), np.int64)
         for row, real in enumerate(reals):
-            own = self.fakes_of.get(self.utterances[real]) if self.utterances[real] else None
-            fake = int(draws.choice(own if own else self.fake))
-            where = float(draws.random())
-            waves[2 * row] = self._window(int(real), where)
-            waves[2 * row + 1] = self._window(fake, where)
+            same_words = self.fakes_of.get(self.utterances[real]) if self.utterances[real] else None
+            fake = int(draws.choice(same_words or self.fake))
+            position = float(draws.random())
+            waves[2 * row] = self._window(int(real), position)
+            waves[2 * row + 1] = self._window(fake, position)
             truth[2 * row] = 1
             if draws.random() < self.splice:
                 self._paste(waves, truth, 2 * row, draws)
         if self.boost is not None:
-            # drawn by the place in the epoch: the same on any number of workers, and after a resume
+            # drawn by epoch, batch and row: the same on any number of workers, and after a resume
             for row, wave in enumerate(waves):
-                name = ("rawboost", epoch, place, row)
-                waves[row] = distorted(wave, self.clips.rate_hz, self.boost, rng(self.seed, *name))
+                row_draws = rng(self.seed, "rawboost", epoch, number, row)
+                waves[row] = distorted(wave, self.clips.rate_hz, self.boost, row_draws)
         label = np.tile([1, 0], len(reals))
         return Batch(torch.from_numpy(waves), torch.from_numpy(label), torch.from_numpy(truth))
 
-    def _window(self, index: int, where: float) -> np.ndarray:
+    def _window(self, index: int, position: float) -> np.ndarray:
         wave = self.clips.wave(index)
         if len(wave) <= self.length:
             return level.tile(wave, self.length)
-        start = int(where * (len(wave) - self.length + 1))
+        start = int(position * (len(wave) - self.length + 1))
         return wave[start : start + self.length]
 
     def _paste(self, waves: np.ndarray, truth: np.ndarray, real: int, draws: np.random.Generator) -> None:
@@ -114,7 +111,7 @@ def distorted(wave: np.ndarray, rate_hz: int, algorithm: int, draws: np.random.G
 
 
 def distorted_clips(clips: Clips, algorithm: int, seed: int) -> Clips:
-    """Put every clip through RawBoost, with draws that its place gives: the same whenever it is asked for."""
+    """Put every clip through RawBoost, with draws by its number: the same whenever it is asked for."""
     waves = [
         as_int16(distorted(clips.wave(index), clips.rate_hz, algorithm, rng(seed, "rawboost", index)))
         for index in range(len(clips))

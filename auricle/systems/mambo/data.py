@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.progress import track
-
 from auricle.core.errors import ConfigError
-from auricle.core.files import digest
 from auricle.core.run import RunFolder
 from auricle.core.seed import rng
 from auricle.data import corpora, embedded, fields, manifest
+from auricle.data.building import audio_folder, build_all
 from auricle.data.labelled import need_both_classes, split_manifest
 from auricle.data.splits import drop_shared_texts, split_groups
 from auricle.data.spoof import FAMILIES
-from auricle.systems.mambo.build import CONTROLS, Built, Utterance, build
+from auricle.systems.mambo.build import CONTROLS, Utterance, build
 from auricle.systems.mambo.config import DataConfig, MamboConfig
 
 if TYPE_CHECKING:
@@ -72,32 +66,25 @@ def _from_corpus(cfg: DataConfig, run: RunFolder) -> tuple[dict[str, list[Any]],
     if unknown:
         raise ConfigError(f"no spoof family {', '.join(unknown)}; families: {', '.join(FAMILIES)}")
     tasks, dropped = plan(cfg)
-    folder = audio_folder(run, cfg)
+    folder = audio_folder(run, cfg.model_dump(mode="json"))
     folder.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, Any]] = []
     skipped: list[str] = []
-    for built in _build_all(tasks, cfg, folder):
+    for built in build_all(partial(build, cfg=cfg, folder=str(folder)), tasks, cfg.workers):
         rows += built.rows
         skipped += built.skipped
-    sets = {
-        name: _cuts((row for row in rows if row["split"] == name), folder, controls=False) for name in fields.SPLITS
-    }
-    sets["controls"] = _cuts(rows, folder, controls=True)
+    clips = [row for row in rows if row.get(fields.FAMILY) not in CONTROLS]
+    sets = {name: _cuts([row for row in clips if row[fields.SPLIT] == name], folder) for name in fields.SPLITS}
+    sets["controls"] = _cuts([row for row in rows if row.get(fields.FAMILY) in CONTROLS], folder)
+    families = Counter(row[fields.FAMILY] for row in rows if row[fields.LABEL] == fields.SPOOF)
     facts = {
-        "families": dict(
-            sorted(Counter(row[fields.FAMILY] for row in rows if row[fields.LABEL] == fields.SPOOF).items())
-        ),
+        "families": dict(sorted(families.items())),
         "voices": {name: len({task.group for task in tasks if task.split == name}) for name in fields.SPLITS},
         "left_out_for_shared_text": dropped,
         "skipped": len(skipped),
         "skipped_why": skipped[:20],
     }
     return sets, facts
-
-
-def audio_folder(run: RunFolder, cfg: DataConfig) -> Path:
-    """Name a run's prepared audio by what decides its content: seeds share it, other settings never mix with it."""
-    return run.cache / f"audio-{digest(cfg.model_dump(mode='json', exclude={'workers'}))}"
 
 
 def plan(cfg: DataConfig) -> tuple[list[Utterance], int]:
@@ -154,32 +141,8 @@ def _text_key(clip: embedded.Clip) -> str:
     return f"{clip.language}:{' '.join(words.lower().split())}" if words else ""
 
 
-def _build_all(tasks: list[Utterance], cfg: DataConfig, folder: Path) -> Iterator[Built]:
-    """Build on every core; a worker starts fresh and keeps its libraries to one thread."""
-    make = partial(build, cfg=cfg, folder=str(folder))
-    workers = min(cfg.workers or os.cpu_count() or 1, len(tasks))
-    console = Console(stderr=True)
-    show = partial(
-        track, description="building clips", total=len(tasks), console=console, disable=not console.is_terminal
-    )
-    if workers == 1:
-        yield from show(map(make, tasks))
-        return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_one_thread) as pool:
-        yield from show(pool.map(make, tasks, chunksize=4))
-
-
-def _one_thread() -> None:
-    import torch
-
-    torch.set_num_threads(1)
-
-
-def _cuts(rows: Iterable[dict[str, Any]], folder: Path, controls: bool) -> list[Any]:
-    """Make cuts of the rows of real clips and spoofs, or of those of the leak controls."""
+def _cuts(rows: Iterable[dict[str, Any]], folder: Path) -> list[Any]:
     return [
         manifest.cut(row["id"], folder / row["path"], {key: value for key, value in row.items() if key not in PLAIN})
         for row in rows
-        if (row.get(fields.FAMILY) in CONTROLS) == controls
     ]

@@ -5,9 +5,7 @@ Paper: XLSR-MamBo (arXiv 2601.02944), released code saki-ciallo/XLSR-MamBo for w
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, fields
-from typing import Any, Literal, get_args
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -25,17 +23,12 @@ from auricle.nn.ssm.hydra import Hydra
 from auricle.nn.ssm.mamba import Mamba
 from auricle.nn.ssm.mamba2 import Mamba2
 from auricle.nn.ssm.mixer import Mixer
-
-Topology = Literal["mambo1", "mambo2", "mambo3", "mambo4", "transformer"]
-MixerName = Literal[
-    "mamba", "mamba2", "hydra", "gdn", "bimamba_add", "bimamba_concat", "bimamba2_add", "bimamba2_concat"
-]
-FrontEnd = Literal["lfcc", "logmel", "ssl"]
+from auricle.systems.mambo.config import ModelConfig, Topology
 
 
 @dataclass(frozen=True)
 class Output:
-    """What the detector returns; also readable as a mapping, `output["logits"]`.
+    """What the detector returns.
 
     Attributes:
         logits: (B, 2), columns spoof and bona fide.
@@ -48,23 +41,6 @@ class Output:
     frame_logits: Tensor
     frame_mask: Tensor
     embedding: Tensor
-
-    def __getitem__(self, name: str) -> Tensor:
-        """Return a field by name; KeyError for any other."""
-        if name not in self.keys():
-            raise KeyError(name)
-        value: Tensor = getattr(self, name)
-        return value
-
-    def keys(self) -> tuple[str, ...]:
-        """Names of the fields."""
-        return tuple(field.name for field in fields(self))
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.keys())
-
-    def __len__(self) -> int:
-        return len(self.keys())
 
 
 def score(output: Output) -> Tensor:
@@ -80,62 +56,34 @@ def score(output: Output) -> Tensor:
     return bonafide
 
 
-def make_mixer(name: str, d_model: int, heads: int, d_state: int | None, head_dim: int | None) -> Mixer:
-    """Build a state-space mixer by name.
-
-    Args:
-        name: one of `MixerName`.
-        d_model: width D.
-        heads: heads of the Gated DeltaNet.
-        d_state: states; None takes the mixer's published value.
-        head_dim: head width of Mamba2 and Hydra; None takes 64.
-
-    Returns:
-        The mixer.
+def make_mixer(cfg: ModelConfig) -> Mixer:
+    """Build a state-space mixer.
 
     Raises:
-        ConfigError: unknown name, or a size that this mixer does not have.
+        ConfigError: a size that this mixer does not have.
     """
-    sizes: dict[str, int] = {}
-    if d_state is not None:
-        sizes["d_state"] = d_state
-    if head_dim is not None:
-        sizes["head_dim"] = head_dim
-    kind, _, join = name.partition("_")
-    allowed = {
-        "mamba": {"d_state"},
-        "bimamba": {"d_state"},
-        "mamba2": {"d_state", "head_dim"},
-        "bimamba2": {"d_state", "head_dim"},
-        "hydra": {"d_state", "head_dim"},
-        "gdn": set(),
-    }
-    if name not in get_args(MixerName):
-        raise ConfigError(f"mixer must be one of {', '.join(get_args(MixerName))}, got {name!r}")
-    if extra := sorted(set(sizes) - allowed[kind]):
-        raise ConfigError(f"mixer {name!r} has no setting {', '.join(extra)}; leave it at None")
+    given = {"d_state": cfg.d_state, "head_dim": cfg.head_dim}
+    sizes = {name: size for name, size in given.items() if size is not None}
+    kind, _, join = cfg.mixer.partition("_")
+    allowed = {"gdn": set(), "mamba": {"d_state"}, "bimamba": {"d_state"}}.get(kind, set(given))
+    if extra := sorted(sizes.keys() - allowed):
+        raise ConfigError(f"mixer {cfg.mixer!r} has no setting {', '.join(extra)}; leave it at None")
     if kind == "gdn":
-        return GatedDeltaNet(d_model, heads)
+        return GatedDeltaNet(cfg.d_model, cfg.heads)
     if kind == "hydra":
-        return Hydra(d_model, **sizes)
+        return Hydra(cfg.d_model, **sizes)
     causal = Mamba if kind in ("mamba", "bimamba") else Mamba2
     if join in ("add", "concat"):
-        return Bidirectional(d_model, lambda: causal(d_model, **sizes), "add" if join == "add" else "concat")
-    return causal(d_model, **sizes)
+        return Bidirectional(cfg.d_model, lambda: causal(cfg.d_model, **sizes), "add" if join == "add" else "concat")
+    return causal(cfg.d_model, **sizes)
 
 
-def unit(topology: str, n: int) -> list[str]:
-    """Kinds of blocks in one unit of a topology.
+def unit(topology: Topology, n: int) -> list[str]:
+    """Name the blocks in one unit of a topology: ``ssm``, ``ffn`` and ``mha``.
 
     Args:
-        topology: one of `Topology`.
+        topology: which one.
         n: N, the mixers (or, in a Transformer, the layers) in a row.
-
-    Returns:
-        A list of `ssm`, `ffn` and `mha`.
-
-    Raises:
-        ConfigError: unknown topology or N below 1.
     """
     mixers = ["ssm"] * n
     units = {
@@ -145,10 +93,6 @@ def unit(topology: str, n: int) -> list[str]:
         "mambo4": [*mixers, "ffn", *mixers, "mha"],
         "transformer": ["mha", "ffn"] * n,
     }
-    if topology not in units:
-        raise ConfigError(f"topology must be one of {', '.join(units)}, got {topology!r}")
-    if n < 1:
-        raise ConfigError(f"n must be at least 1, got {n}")
     return units[topology]
 
 
@@ -199,54 +143,30 @@ class BackEnd(nn.Module):
 
     Args:
         in_dim: width of the incoming features.
-        topology: order of blocks, one of `Topology`.
-        mixer: state-space mixer, one of `MixerName`; a Transformer has none and ignores it.
-        n: mixers in a row, N.
-        layers: repetitions of the unit, L.
-        d_model: width D.
-        ffn_hidden: inner width of the feed-forward layers; None takes int(8 D / 3).
-        heads: attention heads (and heads of the Gated DeltaNet).
-        dropout: dropout after feed-forward layers and on the pooled vector.
-        d_state: states of the mixer; None takes its published value.
-        head_dim: head width of Mamba2 and Hydra; None takes 64.
-        pool_hidden: inner width of the pooling; None takes int(8 D / 3).
+        cfg: sizes and topology.
+
+    Raises:
+        ConfigError: a size that the mixer does not have, or widths that do not fit.
     """
 
-    def __init__(
-        self,
-        in_dim: int,
-        *,
-        topology: Topology,
-        mixer: MixerName,
-        n: int,
-        layers: int,
-        d_model: int = 128,
-        ffn_hidden: int | None = None,
-        heads: int = 4,
-        dropout: float = 0.1,
-        d_state: int | None = None,
-        head_dim: int | None = None,
-        pool_hidden: int | None = None,
-    ) -> None:
+    def __init__(self, in_dim: int, cfg: ModelConfig) -> None:
         super().__init__()
-        if layers < 1 or in_dim < 1:
-            raise ConfigError(f"layers and the input width must be at least 1, got {layers} and {in_dim}")
-        if not 0.0 <= dropout < 1.0:
-            raise ConfigError(f"dropout must lie in [0, 1), got {dropout}")
-        self.project = nn.Linear(in_dim, d_model, bias=False)
-        self.project_norm = RMSNorm(d_model)
+        self.project = nn.Linear(in_dim, cfg.d_model, bias=False)
+        self.project_norm = RMSNorm(cfg.d_model)
 
         def make(kind: str) -> nn.Module:
             if kind == "ssm":
-                return make_mixer(mixer, d_model, heads, d_state, head_dim)
-            return MultiHeadAttention(d_model, heads) if kind == "mha" else SwiGLU(d_model, ffn_hidden, dropout)
+                return make_mixer(cfg)
+            if kind == "mha":
+                return MultiHeadAttention(cfg.d_model, cfg.heads)
+            return SwiGLU(cfg.d_model, cfg.ffn_hidden, cfg.dropout)
 
-        kinds = unit(topology, n) * layers
-        self.blocks = nn.ModuleList([Block(d_model, make(kind)) for kind in kinds])
-        self.final_norm = RMSNorm(d_model)
-        self.pool = GatedAttentionPooling(d_model, pool_hidden)
-        self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(d_model, 2)
+        kinds = unit(cfg.topology, cfg.n) * cfg.layers
+        self.blocks = nn.ModuleList([Block(cfg.d_model, make(kind)) for kind in kinds])
+        self.final_norm = RMSNorm(cfg.d_model)
+        self.pool = GatedAttentionPooling(cfg.d_model, cfg.pool_hidden)
+        self.dropout = nn.Dropout(cfg.dropout)
+        self.head = nn.Linear(cfg.d_model, 2)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Output:
         """Score features (B, T, in_dim) whose padded frames are zero; see `MamBo.forward`."""
@@ -265,26 +185,17 @@ class BackEnd(nn.Module):
 class MamBo(nn.Module):
     """Deepfake detector on spectral features or on frames of a self-supervised encoder.
 
-    Args:
-        frontend: `lfcc` or `logmel` pass a small convolutional front end; `ssl` features go straight to the back end.
-        frontend_dim: width F of the features (1024 for XLS-R 300M).
-        **settings: of `BackEnd`: topology, mixer, n, layers, d_model, ffn_hidden, heads, dropout, d_state, head_dim,
-            pool_hidden.
+    `lfcc` and `logmel` features pass a small convolutional front end; `ssl` features go straight to the back end.
 
     Raises:
-        ConfigError: a setting that is unknown or does not fit.
+        ConfigError: as `BackEnd`.
     """
 
-    def __init__(self, *, frontend: FrontEnd = "ssl", frontend_dim: int = 1024, **settings: Any) -> None:
+    def __init__(self, cfg: ModelConfig) -> None:
         super().__init__()
-        if frontend not in get_args(FrontEnd):
-            raise ConfigError(f"frontend must be one of {', '.join(get_args(FrontEnd))}, got {frontend!r}")
-        if frontend_dim < 1:
-            raise ConfigError(f"frontend_dim must be at least 1, got {frontend_dim}")
-        self.frontend_dim = frontend_dim
-        width = settings.get("d_model", 128)
-        self.front = None if frontend == "ssl" else ConvFrontEnd(frontend_dim, width)
-        self.back = BackEnd(frontend_dim if self.front is None else width, **settings)
+        self.frontend_dim = cfg.frontend_dim
+        self.front = None if cfg.frontend == "ssl" else ConvFrontEnd(cfg.frontend_dim, cfg.d_model)
+        self.back = BackEnd(cfg.frontend_dim if self.front is None else cfg.d_model, cfg)
 
     def forward(self, features: Tensor, mask: Tensor | None = None) -> Output:
         """Score a batch.
@@ -307,18 +218,3 @@ class MamBo(nn.Module):
             x, mask = self.front(x, mask)
         output: Output = self.back(x, mask)
         return output
-
-
-def build(cfg_model: Any) -> MamBo:
-    """Build the detector from the model section of a config.
-
-    Args:
-        cfg_model: object with the fields of `MamBo` and `BackEnd` as attributes.
-
-    Returns:
-        The detector with fresh weights.
-    """
-    names = (
-        "frontend frontend_dim topology mixer n layers d_model ffn_hidden heads dropout d_state head_dim pool_hidden"
-    )
-    return MamBo(**{name: getattr(cfg_model, name) for name in names.split()})

@@ -11,7 +11,7 @@ from auricle.audio.spectral import LFCC, LogMel
 from auricle.backbones.speech import SpeechEncoder
 from auricle.core.errors import ConfigError
 from auricle.systems.mambo.config import MamboConfig
-from auricle.systems.mambo.model import Output, build
+from auricle.systems.mambo.model import MamBo, Output
 
 HOP_S = 0.01
 WINDOW_S = 0.032  # long enough to part the harmonics, whose smearing gives a wrong phase away
@@ -61,7 +61,7 @@ class Network(nn.Module):
             self.encoder = _encoder(cfg)
         if self.encoder is None:
             self.register_buffer("scale", torch.ones(dim))
-        self.mambo = build(cfg.model)
+        self.mambo = MamBo(cfg.model)
 
     @torch.no_grad()
     def fit_scale(self, waves: Iterable[Tensor]) -> None:

@@ -1,67 +1,48 @@
-"""The pictures of a run's report: DET curves, score histograms, training curves, and the hardest errors to hear."""
+"""What the page of a run shows: DET curves, score histograms, and the hardest errors to hear."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from auricle.core.files import read_jsonl
-from auricle.core.report import Report
-from auricle.core.run import RunFolder
 from auricle.data import fields
 from auricle.data.clips import Clips
-from auricle.report.html import render
+from auricle.report.evaluation import Page
 from auricle.report.players import Player, hardest_errors
 from auricle.report.plots import Curve, Histogram
 from auricle.systems.mambo.config import MamboConfig
-from auricle.systems.mambo.infer import Detector
+
+NOTES = (
+    "Seen families were in training, with other voices and other words; unseen families were not. Every row "
+    "has all the real test clips beside its fakes, and its interval comes from resampling voices.",
+    "Only the leak check through the same chain decides about a leak. The one with other codecs shows how far "
+    "such a detector could hear a codec that the chain does not have.",
+    "The metadata row is a detector that gets ten plain numbers of each file and no sound: what it finds, any "
+    "detector could use without hearing a trace of synthesis.",
+)
 
 
-def write(
-    run: RunFolder, cfg: MamboConfig, report: Report, test: Clips, scores: np.ndarray, detector: Detector
-) -> None:
-    """Write ``report.html``.
+def page(cfg: MamboConfig, test: Clips, scores: np.ndarray, threshold: float) -> Page:
+    """Draw a run's test scores.
 
     Args:
-        run: where to.
-        cfg: the run's config, folded into the page.
-        report: the numbers.
+        cfg: the run's config.
         test: the test clips.
         scores: their scores (N,).
-        detector: whose threshold is drawn in.
+        threshold: at the dev EER.
     """
     labels, families = test.labels, test.values(fields.FAMILY)
     present = [name for name in dict.fromkeys(families) if name]
     seen = [name for name in present if name in cfg.data.seen]
     unseen = [name for name in present if name not in cfg.data.seen]
     real = scores[labels]
-    curves = [
-        Curve(title, real, scores[~labels & np.isin(families, names)])
-        for title, names in (("seen", seen), *((f"unseen: {name}", [name]) for name in unseen))
-        if names
-    ]
-    histograms = [
-        Histogram(name, real, scores[~labels & (families == name)], detector.calibration.threshold) for name in present
-    ]
+    groups = [("seen", seen)] if seen else []
+    groups += [(f"unseen: {name}", [name]) for name in unseen]
+    curves = [Curve(title, real, scores[~labels & np.isin(families, names)]) for title, names in groups]
+    histograms = [Histogram(name, real, scores[~labels & (families == name)], threshold) for name in present]
     if not present:  # a manifest that does not name its generators
         curves = [Curve("pooled", real, scores[~labels])]
-        histograms = [Histogram("spoof", real, scores[~labels], detector.calibration.threshold)]
-    render(
-        report,
-        run.path / "report.html",
-        curves=curves,
-        histograms=histograms,
-        training=list(read_jsonl(run.path / "metrics.jsonl")),
-        players=hardest(test, scores, detector.calibration.threshold),
-        notes=[
-            "Seen families were in training, with other voices and other words; unseen families were not. Every row "
-            "has all the real test clips beside its fakes, and its interval comes from resampling voices.",
-            "Only the leak check through the same chain decides about a leak. The one with other codecs shows how far "
-            "such a detector could hear a codec that the chain does not have.",
-            "The metadata row is a detector that gets ten plain numbers of each file and no sound: what it finds, any "
-            "detector could use without hearing a trace of synthesis.",
-        ],
-        config=cfg.model_dump(mode="json"),
-    )
+        histograms = [Histogram("spoof", real, scores[~labels], threshold)]
+    return Page(notes=NOTES, curves=curves, histograms=histograms, players=hardest(test, scores, threshold))
 
 
 def hardest(test: Clips, scores: np.ndarray, threshold: float) -> list[Player]:

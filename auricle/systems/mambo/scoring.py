@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
-from types import TracebackType
-from typing import Any
+from dataclasses import dataclass, field
+from itertools import islice
 
 import numpy as np
 import torch
 from torch import nn
 
-from auricle.audio.ahead import torch_pool
+from auricle.core.answers import Segment
 from auricle.data.clips import Clips, batched, windows
+from auricle.systems.batching import map_ahead, torch_pool
 from auricle.systems.mambo.domain import describe_many
 from auricle.systems.mambo.model import score
+
+CELL_S = 0.5  # length of a segment in the answer
+BATCH = 32  # windows at once
+DESCRIBED = 64  # windows of an input that the domain checks look at
 
 
 @torch.no_grad()
@@ -65,94 +68,122 @@ class Window:
     """One window on its way through the network.
 
     Attributes:
-        owner: what gets the scores; handed back untouched.
+        results: of the input that it is a part of.
         piece: (N,) at the network's rate.
         start_s: where it begins in its input.
         described: whether its description is wanted.
     """
 
-    owner: Any
+    results: Results
     piece: np.ndarray
     start_s: float
     described: bool
 
 
-@dataclass(frozen=True)
-class Scored:
-    """A window with its results: clip score, frame scores (T',), description (41,) or None."""
+@dataclass
+class Results:
+    """What is known of an input so far: window scores, scores of half seconds, a few windows' descriptions.
 
-    window: Window
-    score: float
-    frames: np.ndarray
-    description: np.ndarray | None
-
-
-class WindowScorer:
-    """Scores a stream of windows in batches that mix inputs; results come back in the order of the windows.
-
-    With several threads, batches run side by side with one torch thread each.
+    Attributes:
+        segment_s: length of a window.
+        described: whether descriptions are wanted.
+        duration_s: of the input.
+        sent: windows made.
+        count: windows scored.
+        total: sum of their scores.
+        cells: sum and number of the frame scores of each half second.
+        descriptions: (41,) each, of the first windows.
     """
 
-    def __init__(self, network: nn.Module, rate_hz: int, band_hz: float, batch: int, threads: int) -> None:
-        """Set it up; use it as a context.
+    segment_s: float
+    described: bool = False
+    duration_s: float = math.inf
+    sent: int = 0
+    count: int = 0
+    total: float = 0.0
+    cells: dict[int, list[float]] = field(default_factory=dict)
+    descriptions: list[np.ndarray] = field(default_factory=list)
+
+    @property
+    def score(self) -> float:
+        """The mean over the windows, higher for bona fide."""
+        return self.total / self.count
+
+    def window(self, start_s: float, piece: np.ndarray) -> Window:
+        """Make the next window of this input, to be scored."""
+        self.sent += 1
+        return Window(self, piece, start_s, self.described and self.sent <= DESCRIBED)
+
+    def add(self, window: Window, score: float, frames: np.ndarray, description: np.ndarray | None) -> None:
+        """Add what the network says of a window; windows come in the order in which they were made.
 
         Args:
-            network: in eval mode, takes (B, N) waves.
-            rate_hz: rate of the windows.
-            band_hz: of the descriptions.
-            batch: windows at once.
-            threads: batches at once; 1 scores in the caller's thread, with torch's own threads.
+            window: of this input.
+            score: of the window.
+            frames: scores (T',) over the window.
+            description: (41,), or None.
         """
-        self.network, self.rate_hz, self.band_hz, self.batch = network, rate_hz, band_hz, batch
-        self.threads = threads if device_of(network).type == "cpu" else 1
-        self._waiting: list[Window] = []
-        self._running: deque[Future[list[Scored]]] = deque()
-        self._pool: ThreadPoolExecutor | None = None
-        self._open = ExitStack()
+        self.total += score
+        self.count += 1
+        if description is not None:
+            self.descriptions.append(description)
+        times = window.start_s + (np.arange(len(frames)) + 0.5) * self.segment_s / len(frames)
+        if self.duration_s < self.segment_s:
+            times = times % self.duration_s  # a tiled clip: later frames say the same seconds again
+        index = (times / CELL_S).astype(int)
+        first = int(index.min())
+        sums, counts = np.bincount(index - first, frames), np.bincount(index - first)
+        for cell in np.flatnonzero(counts):
+            known = self.cells.setdefault(first + int(cell), [0.0, 0.0])
+            known[0] += float(sums[cell])
+            known[1] += float(counts[cell])
 
-    def __enter__(self) -> WindowScorer:
-        """Start the threads."""
-        if self.threads > 1:
-            self._pool = self._open.enter_context(torch_pool(self.threads))
-        return self
+    def segments(self) -> tuple[Segment, ...]:
+        """Give the scores over time."""
+        return tuple(
+            Segment(cell * CELL_S, min((cell + 1) * CELL_S, self.duration_s), total / count)
+            for cell, (total, count) in sorted(self.cells.items())
+            if cell * CELL_S < self.duration_s
+        )
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """Stop the threads; batches that have not begun are dropped."""
-        self._open.close()
 
-    def add(self, window: Window) -> Iterator[Scored]:
-        """Take a window in, and give what is finished."""
-        self._waiting.append(window)
-        if len(self._waiting) >= self.batch:
-            yield from self._start(2 * self.threads)
+def score_stream(
+    network: nn.Module, windows: Iterable[Window], rate_hz: int, band_hz: float, threads: int
+) -> Iterator[Window]:
+    """Score windows in batches that mix inputs; with several threads, batches run side by side with one thread each.
 
-    def finish(self) -> Iterator[Scored]:
-        """Score what is left, and give everything."""
-        yield from self._start(0)
+    Args:
+        network: in eval mode, takes (B, N) waves.
+        windows: taken in the caller's thread, as they are needed.
+        rate_hz: rate of the windows.
+        band_hz: of the descriptions.
+        threads: batches at once; 1 scores in the caller's thread, with torch's own threads.
 
-    def _start(self, allowed: int) -> Iterator[Scored]:
-        """Send off the waiting windows, then wait until at most `allowed` batches are under way."""
-        waiting, self._waiting = self._waiting, []
-        if self._pool is None:
-            yield from self._score(waiting)
-            return
-        if waiting:
-            self._running.append(self._pool.submit(self._score, waiting))
-        while self._running and (len(self._running) > allowed or self._running[0].done()):
-            yield from self._running.popleft().result()
+    Yields:
+        Every window in order, when its scores have been added to the results of its input.
+    """
 
-    def _score(self, chosen: list[Window]) -> list[Scored]:
-        if not chosen:
-            return []
-        scores, frames = score_windows(self.network, [window.piece for window in chosen], self.batch)
+    def scored(batch: list[Window]) -> list[tuple[Window, float, np.ndarray, np.ndarray | None]]:
+        scores, frames = score_windows(network, [window.piece for window in batch], BATCH)
         # a stretch of digital silence has a score like any other, but nothing that could be described
-        wanted = [place for place, window in enumerate(chosen) if window.described and window.piece.any()]
-        described: list[np.ndarray | None] = [None] * len(chosen)
+        wanted = [index for index, window in enumerate(batch) if window.described and window.piece.any()]
+        described: dict[int, np.ndarray] = {}
         if wanted:
-            made = describe_many([chosen[place].piece for place in wanted], self.rate_hz, self.band_hz)
-            for place, description in zip(wanted, made, strict=True):
-                described[place] = description
+            rows = describe_many([batch[index].piece for index in wanted], rate_hz, band_hz)
+            described = dict(zip(wanted, rows, strict=True))
         return [
-            Scored(window, float(value), row, description)
-            for window, value, row, description in zip(chosen, scores, frames, described, strict=True)
+            (window, float(scores[index]), frames[index], described.get(index)) for index, window in enumerate(batch)
         ]
+
+    stream = iter(windows)
+    batches = iter(lambda: list(islice(stream, BATCH)), [])
+    with ExitStack() as stack:
+        if threads > 1 and device_of(network).type == "cpu":
+            pool = stack.enter_context(torch_pool(threads))
+            finished = map_ahead(pool, scored, batches, 2 * threads)
+        else:
+            finished = map(scored, batches)
+        for batch in finished:
+            for window, value, row, description in batch:
+                window.results.add(window, value, row, description)
+                yield window

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from auricle.audio.resample import resample
-from auricle.core.run import RunFolder, is_main_process
+from auricle.core.run import FINAL, RunFolder, is_main_process
 from auricle.core.seed import derive, rng
 from auricle.data import embedded
 from auricle.data.clips import Clips, batched, load_clips, windows
@@ -23,7 +23,6 @@ from auricle.systems.mambo import data
 from auricle.systems.mambo.clips import Batch, PairedBatches, distorted_clips
 from auricle.systems.mambo.config import MamboConfig, TrainConfig
 from auricle.systems.mambo.domain import Domain, describe, fit_domain
-from auricle.systems.mambo.infer import FINAL
 from auricle.systems.mambo.loss import focal, weighted_cross_entropy
 from auricle.systems.mambo.network import HOP_S, Network
 from auricle.systems.mambo.scoring import score_clips
@@ -54,9 +53,9 @@ def train(cfg: MamboConfig, run: RunFolder) -> Path:
     if not is_main_process():
         return run.checkpoints / FINAL
     network = new_network(cfg)
-    chosen = [one.path for one in result.best[: cfg.eval.average]]
+    chosen = [checkpoint.path for checkpoint in result.best[: cfg.eval.average]]
     load_weights(network, average(chosen))
-    scores = score_clips(network, dev, window_length(cfg), cfg.eval.batch)
+    scores = score_clips(network, dev, cfg.data.window, cfg.eval.batch)
     meta = {
         "averaged": [path.name for path in chosen],
         "calibration": calibrate(scores, dev.labels).to_dict(),
@@ -71,17 +70,16 @@ def domain_of(cfg: MamboConfig, clips: Clips) -> Domain:
     def described(wave: np.ndarray, rate_hz: int) -> np.ndarray:
         return describe(resample(wave, rate_hz, cfg.data.rate_hz), cfg.data.rate_hz, cfg.data.band_hz)
 
+    def recorded(recordings: list[embedded.Clip]) -> list[np.ndarray]:
+        sounds = [recording.read() for recording in recordings]
+        return [described(sound.mono()[: DOMAIN_S * sound.rate_hz], sound.rate_hz) for sound in sounds]
+
     draws = rng(cfg.seed, "domain")
-    chosen = draws.permutation(len(clips))[:DOMAIN_CLIPS]
-    own = [described(clips.wave(int(index)), clips.rate_hz) for index in chosen]
+    training = [clips.wave(int(index)) for index in draws.permutation(len(clips))[:DOMAIN_CLIPS]]
     speech = embedded.clips(kind="speech")
-    picked = [speech[i] for i in draws.permutation(len(speech))[:DOMAIN_CLIPS]]
+    speech = [speech[index] for index in draws.permutation(len(speech))[:DOMAIN_CLIPS]]
     other = [*embedded.clips(kind="sound"), *embedded.clips(kind="music")]
-    sets = []
-    for group in (picked, other):
-        waves = [(audio.mono(), audio.rate_hz) for audio in (clip.read() for clip in group)]
-        sets.append([described(wave[: DOMAIN_S * rate_hz], rate_hz) for wave, rate_hz in waves])
-    return fit_domain(own, sets[0], sets[1])
+    return fit_domain([described(wave, clips.rate_hz) for wave in training], recorded(speech), recorded(other))
 
 
 def fit_detector(
@@ -97,53 +95,33 @@ def fit_detector(
         max_steps: other than the config's, for controls.
         progress: show a bar.
     """
-    train_cfg = cfg.train
-    steps = max_steps or train_cfg.max_steps
-    length = window_length(cfg)
+    length = cfg.data.window
     network = new_network(cfg)
     first = [windows(clips.wave(index), length)[0] for index in range(len(clips))]
     network.fit_scale(batched(first, cfg.eval.batch))
     batches = PairedBatches(
         clips,
         length=length,
-        batch=train_cfg.batch,
+        batch=cfg.train.batch,
         hop=round(HOP_S * cfg.data.rate_hz),
-        splice=train_cfg.splice,
+        splice=cfg.train.splice,
         seed=derive(cfg.seed, "batches"),
-        boost=train_cfg.rawboost,
+        boost=cfg.train.rawboost,
     )
-    if train_cfg.rawboost is not None:
-        dev = distorted_clips(dev, train_cfg.rawboost, derive(cfg.seed, "dev"))
+    if cfg.train.rawboost is not None:
+        dev = distorted_clips(dev, cfg.train.rawboost, derive(cfg.seed, "dev"))
     return fit(
         network,
-        Step(train_cfg),
+        Step(cfg.train),
         batches,
         folder=folder,
-        max_steps=steps,
-        lr=train_cfg.lr,
         seed=cfg.seed,
-        betas=train_cfg.betas,
-        weight_decay=train_cfg.weight_decay,
-        warmup_fraction=train_cfg.warmup_fraction,
-        final_lr_fraction=train_cfg.final_lr_fraction,
-        accumulate=train_cfg.accumulate,
-        clip_norm=train_cfg.clip_norm,
-        evaluate=dev_metrics(cfg, dev, length),
-        eval_every=min(train_cfg.eval_every, steps),
-        monitor=train_cfg.monitor,
-        patience=train_cfg.patience,
-        keep_best=train_cfg.keep_best,
-        save_every=train_cfg.save_every,
+        evaluate=dev_metrics(cfg, dev),
+        monitor=cfg.train.monitor,
         meta={"system": "mambo"},
-        mixed_precision=train_cfg.mixed_precision,
-        tensorboard=train_cfg.tensorboard,
         progress=progress,
+        **cfg.train.loop(max_steps),
     )
-
-
-def window_length(cfg: MamboConfig) -> int:
-    """Give the samples of a window."""
-    return round(cfg.data.segment_s * cfg.data.rate_hz)
 
 
 def new_network(cfg: MamboConfig) -> Network:
@@ -181,13 +159,13 @@ def frame_truth(truth: Tensor, frames: int) -> Tensor:
     return truth[:, index.clamp_max(truth.shape[1] - 1)]
 
 
-def dev_metrics(cfg: MamboConfig, dev: Clips, length: int) -> Callable[[nn.Module, int], dict[str, Any]]:
+def dev_metrics(cfg: MamboConfig, dev: Clips) -> Callable[[nn.Module, int], dict[str, Any]]:
     """Make the function that measures dev loss and dev EER."""
     truth = torch.from_numpy(dev.labels).long()
     counts = torch.bincount(truth, minlength=2)
 
     def evaluate(model: nn.Module, step: int) -> dict[str, Any]:
-        scores = score_clips(model, dev, length, cfg.eval.batch)
+        scores = score_clips(model, dev, cfg.data.window, cfg.eval.batch)
         # the classes count alike, however many fakes there are of each real clip
         logits = torch.stack([torch.zeros(len(scores)), torch.from_numpy(scores).float()], dim=1)
         loss = F.cross_entropy(logits, truth, weight=1.0 / counts.float())

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from auricle.core.config import Config
+from auricle.train.recipe import Recipe
 
 STRIDES = {"B": (2, 2, 4), "L": (2, 2, 2)}  # FOUND for B; L's are inferred from its rate
 
@@ -23,9 +24,8 @@ class ModelConfig(Config):
     codes: int = Field(8192, ge=2)  # inferred from 40 tokens and 0.52 kbit a second
     stages: int = Field(1, ge=1)  # above 1, residual
     beta: float = Field(0.25, ge=0)
-    linear: bool = (
-        False  # a linear map of patches beside the convolutions; not in the paper, lets small runs begin sooner
-    )
+    # a linear map of patches beside the convolutions; not in the paper, lets small runs begin sooner
+    linear: bool = False
     discriminator: int = Field(32, ge=1)  # channels
 
     @property
@@ -57,18 +57,19 @@ class DataConfig(Config):
     band_hz: float = Field(20_000.0, gt=0)  # what reaches it 60 dB under its strongest band passes the screen
 
 
-class TrainConfig(Config):
+class TrainConfig(Recipe):
     """The recipe. UNKNOWN in the paper but for the weights of the halves; the choices of the nearest relatives."""
 
-    frames: int = Field(128, ge=16)  # of a cut: 65,536 samples, FOUND
-    batch: int = Field(32, ge=1)
-    max_steps: int = Field(200_000, ge=1)
-    eval_every: int = Field(2000, ge=1)
-    save_every: int = Field(2000, ge=1)
     lr: float = Field(1e-4, gt=0)
     betas: tuple[float, float] = (0.8, 0.99)
     weight_decay: float = Field(0.01, ge=0)
     warmup_fraction: float = Field(0.005, ge=0, lt=1)
+    final_lr_fraction: float = Field(0.01, ge=0, le=1)
+    max_steps: int = Field(200_000, ge=1)
+    eval_every: int = Field(2000, ge=1)
+    save_every: int = Field(2000, ge=1)
+    frames: int = Field(128, ge=16)  # of a cut: 65,536 samples, FOUND
+    batch: int = Field(32, ge=1)
     low: float = Field(2.0, ge=0)  # FOUND: weight of the bands below the middle
     high: float = Field(1.0, ge=0)  # FOUND: and above
     adversarial: float = Field(0.1, ge=0)  # 0 trains without the discriminator
@@ -126,12 +127,21 @@ def laptop() -> CodecConfig:
     return CodecConfig(
         model=ModelConfig(channels=(16, 32, 64), groups=8, codes=1024, dim=32, linear=True, discriminator=8),
         train=TrainConfig(
-            frames=64, batch=8, max_steps=2500, eval_every=500, save_every=500, lr=2e-3, warmup_fraction=0.05,
-            low=1.5, high=1.5,  # the same sum; which ratio is better is a claim, not a given
-            adversarial=0.0, average=0.99, begin="components",
+            lr=2e-3,
+            warmup_fraction=0.05,
+            max_steps=2500,
+            eval_every=500,
+            save_every=500,
+            frames=64,
+            batch=8,
+            low=1.5,  # the same sum as the paper's; which ratio is better is a claim, not a given
+            high=1.5,
+            adversarial=0.0,
+            average=0.99,
+            begin="components",
         ),
         eval=EvalConfig(seconds=40.0),
-    )  # fmt: skip
+    )
 
 
 def smoke() -> CodecConfig:
@@ -140,11 +150,19 @@ def smoke() -> CodecConfig:
         model=ModelConfig(channels=(4, 4, 8), groups=4, codes=64, linear=True, discriminator=2),
         data=DataConfig(longest_s=1.0, minutes=0.15),
         train=TrainConfig(
-            frames=32, batch=4, max_steps=16, eval_every=8, save_every=8, lr=5e-3, adversarial_after=8,
-            average=0.9, warmup_fraction=0.05, begin="components",
+            lr=5e-3,
+            warmup_fraction=0.05,
+            max_steps=16,
+            eval_every=8,
+            save_every=8,
+            frames=32,
+            batch=4,
+            adversarial_after=8,
+            average=0.9,
+            begin="components",
         ),
         eval=EvalConfig(seconds=1.5, griffin_lim=2, bootstrap=100, pca_dims=4, visqol_files=1),
-    )  # fmt: skip
+    )
 
 
 PRESETS = {"smoke": smoke, "laptop": laptop, "paper": paper}

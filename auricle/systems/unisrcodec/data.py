@@ -20,13 +20,15 @@ from auricle.core.errors import AudioError, ConfigError, DataError
 from auricle.core.run import RunFolder
 from auricle.core.seed import rng
 from auricle.data import corpora, fields, manifest
+from auricle.data.building import provenance
 from auricle.data.embedded import KINDS, Clip
 from auricle.data.splits import split_groups
 from auricle.systems.unisrcodec.config import CodecConfig, DataConfig
 
 RECORDINGS = "recordings"
 KIND, BAND = "kind", "bandwidth_hz"
-PIECES = ("train", "dev", "test")
+SHARES = {"train": 0.58, "dev": 0.12, "test": 0.3}  # of the minutes of a kind
+PARTS = tuple(SHARES)
 
 
 @dataclass(frozen=True)
@@ -49,13 +51,6 @@ class Recording:
 def prepare(cfg: CodecConfig, run: RunFolder) -> dict[str, Any]:
     """Write ``manifests/recordings.jsonl``: which recordings train, tune and test, and how far up each reaches.
 
-    Args:
-        cfg: ``data.source`` names a corpus.
-        run: the run folder.
-
-    Returns:
-        Counts.
-
     Raises:
         ConfigError: an unknown corpus.
         DataError: a kind with too few sources, or a split that is empty.
@@ -68,30 +63,23 @@ def prepare(cfg: CodecConfig, run: RunFolder) -> dict[str, Any]:
     with ThreadPoolExecutor(4) as pool:
         bands = list(pool.map(lambda row: _band_hz(row[0], cfg.data), chosen))
     cuts = [
-        manifest.cut(clip.id, clip.file(), _custom(clip, part, band))
+        manifest.cut(clip.id, clip.file(), {fields.SPLIT: part, KIND: clip.kind, BAND: round(band), **provenance(clip)})
         for (clip, part), band in zip(chosen, bands, strict=True)
     ]
     counts = Counter(f"{clip.kind} {part}" for clip, part in chosen)
-    empty = [f"{kind} {part}" for kind in KINDS for part in PIECES if not counts[f"{kind} {part}"]]
+    empty = [f"{kind} {part}" for kind in KINDS for part in PARTS if not counts[f"{kind} {part}"]]
     if empty:
         raise DataError(f"no recording for {', '.join(empty)}; raise data.minutes or lower data.shortest_s")
     manifest.write(cuts, run.manifests / f"{RECORDINGS}.jsonl")
-    minutes = dict.fromkeys(PIECES, 0.0)
+    minutes = dict.fromkeys(PARTS, 0.0)
     for clip, part in chosen:
         minutes[part] += min(clip.duration_s, cfg.data.longest_s) / 60
     full = sum(band >= cfg.data.band_hz for band in bands)
     return {
         "recordings": dict(sorted(counts.items())),
-        "minutes": {part: round(minutes[part], 1) for part in PIECES},
+        "minutes": {part: round(minutes[part], 1) for part in PARTS},
         "pass_the_screen": f"{full} of {len(bands)}",
     }
-
-
-def _custom(clip: Clip, part: str, band_hz: float) -> dict[str, Any]:
-    return {
-        fields.SPLIT: part, KIND: clip.kind, BAND: round(band_hz), fields.SOURCE: clip.package,
-        fields.AUTHOR: clip.author, fields.LICENCE: clip.licence,
-    }  # fmt: skip
 
 
 def source_of(clip: Clip) -> str:
@@ -105,18 +93,16 @@ def _of_kind(clips: Sequence[Clip], kind: str, cfg: DataConfig) -> list[tuple[Cl
     """Choose recordings of one kind, up to the minutes, and assign their sources."""
     usable = [clip for clip in clips if clip.duration_s >= cfg.shortest_s]
     parts = split_groups({source_of(clip): kind for clip in usable}, cfg.split)
-    taken: list[tuple[Clip, str]] = []
-    shares = {"train": 0.58, "dev": 0.12, "test": 0.3}
-    for part in PIECES:
-        own = [clip for clip in usable if parts[source_of(clip)] == part]
-        order = rng(cfg.split, "recordings", kind, part).permutation(len(own))
-        room = 60 * cfg.minutes * shares[part]
-        for place in order:
-            if room <= 0:
+    chosen: list[tuple[Clip, str]] = []
+    for part, share in SHARES.items():
+        of_part = [clip for clip in usable if parts[source_of(clip)] == part]
+        left_s = 60 * cfg.minutes * share
+        for index in rng(cfg.split, "recordings", kind, part).permutation(len(of_part)):
+            if left_s <= 0:
                 break
-            taken.append((own[place], part))
-            room -= min(own[place].duration_s, cfg.longest_s)
-    return taken
+            chosen.append((of_part[index], part))
+            left_s -= min(of_part[index].duration_s, cfg.longest_s)
+    return chosen
 
 
 def _band_hz(clip: Clip, cfg: DataConfig) -> float:
@@ -124,33 +110,33 @@ def _band_hz(clip: Clip, cfg: DataConfig) -> float:
     return bandwidth_hz(audio.mono(), audio.rate_hz)
 
 
-def load(cfg: CodecConfig, run: RunFolder, *parts: str, seconds: float | None = None) -> list[Recording]:
-    """Read recordings of some splits at 44.1 kHz, at their own level.
+def load(cfg: CodecConfig, run: RunFolder, part: str, seconds: float | None = None) -> list[Recording]:
+    """Read the recordings of a split at 44.1 kHz, at their own level.
 
     Args:
         cfg: the run's config.
         run: a prepared run.
-        parts: ``train``, ``dev``, ``test``.
+        part: ``train``, ``dev`` or ``test``.
         seconds: of each kind at most; None for all.
 
     Raises:
         DataError: nothing was prepared, or a file cannot be read.
     """
-    cuts = [cut for cut in manifest.read(run.manifests / f"{RECORDINGS}.jsonl") if cut.custom[fields.SPLIT] in parts]
+    cuts = [cut for cut in manifest.read(run.manifests / f"{RECORDINGS}.jsonl") if cut.custom[fields.SPLIT] == part]
     if seconds is not None:
         cuts = list(_up_to(cuts, seconds, cfg.data.longest_s))
     if not cuts:
-        raise DataError(f"no recording of {', '.join(parts)} was prepared")
+        raise DataError(f"no recording of {part} was prepared")
     with ThreadPoolExecutor(4) as pool:
         return list(pool.map(lambda cut: _read(cut, cfg.data), cuts))
 
 
 def _up_to(cuts: Iterable[Any], seconds: float, longest_s: float) -> Iterable[Any]:
-    room = Counter[str]()
+    taken_s = Counter[str]()
     for cut in cuts:
         kind = cut.custom[KIND]
-        if room[kind] < seconds:
-            room[kind] += min(cut.duration, longest_s)
+        if taken_s[kind] < seconds:
+            taken_s[kind] += min(cut.duration, longest_s)
             yield cut
 
 
@@ -165,24 +151,30 @@ def _read(cut: Any, cfg: DataConfig) -> Recording:
     return Recording(cut.id, cut.custom[KIND], float(cut.custom[BAND]), wave)
 
 
+def load_mels(cfg: CodecConfig, run: RunFolder, part: str) -> tuple[list[Recording], list[Tensor]]:
+    """Read the recordings of a split, and give the log-mel (frames, n_mels) of each, whole columns."""
+    clips, front_end = load(cfg, run, part), VocoderMel()
+    return clips, [log_mel(front_end, clip.wave, cfg.model.step) for clip in clips]
+
+
 @torch.no_grad()
 def log_mel(mel: VocoderMel, wave: np.ndarray, step: int) -> Tensor:
     """Give the log-mel of a wave (T,), filled up with zeros to whole columns, (frames, n_mels)."""
     column = step * mel.hop
     padded = np.pad(wave, (0, -len(wave) % column if len(wave) else column)).astype(np.float32, copy=False)
-    found: Tensor = mel(torch.from_numpy(padded)[None])
-    return found[0]
+    frames: Tensor = mel(torch.from_numpy(padded)[None])
+    return frames[0]
 
 
 class Cuts:
     """Random cuts of log-mels: the kinds alike often, recordings by their length; the same for the same epoch."""
 
     def __init__(self, mels: Sequence[Tensor], kinds: Sequence[str], frames: int, batch: int, seed: int) -> None:
-        """Take the training set.
+        """Take the training set: log-mels (frames, n_mels) and their kinds.
 
         Args:
-            mels: (frames, n_mels) each.
-            kinds: kind of each.
+            mels: of the recordings.
+            kinds: of the recordings.
             frames: of a cut; shorter recordings are repeated.
             batch: cuts a batch.
             seed: of the draws.

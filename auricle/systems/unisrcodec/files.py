@@ -8,42 +8,29 @@ from pathlib import Path
 
 import numpy as np
 
-from auricle.audio.ahead import Decoded, found
+from auricle.core.answers import Refused
 from auricle.core.errors import AudioError, DataError
-from auricle.systems.unisrcodec import tokens
+from auricle.systems.requests import requests
+from auricle.systems.unisrcodec import SPEC, tokens
 from auricle.systems.unisrcodec.infer import Coder
 
 
 @dataclass(frozen=True)
-class Done:
-    """What became of one input: `said` tells it in a line; `written` is None where it was refused."""
+class Written:
+    """A file that was made of an input.
 
-    said: str
-    written: Path | None = None
+    Attributes:
+        path: the file.
+        summary: the file and what it holds, in one line.
+    """
 
-
-class _Targets:
-    """Keeps two inputs of one name from being written over each other."""
-
-    def __init__(self, out: Path) -> None:
-        self.out = out
-        self.of: dict[Path, Path] = {}
-        out.mkdir(parents=True, exist_ok=True)
-
-    def take(self, source: Path, name: str) -> Path:
-        """Give where a source goes.
-
-        Raises:
-            DataError: another one went there.
-        """
-        target = self.out / name
-        if target in self.of:
-            raise DataError(f"{source}: {target} has just been written from {self.of[target]}; give another --out")
-        self.of[target] = source
-        return target
+    path: Path
+    summary: str
 
 
-def encode_files(coder: Coder, inputs: Iterable[str | Path], out: Path, arrays: bool = False) -> Iterator[Done]:
+def encode_files(
+    coder: Coder, inputs: Iterable[str | Path], out: Path, arrays: bool = False
+) -> Iterator[Written | Refused]:
     """Write a token file for each audio file, in constant memory whatever its length.
 
     Args:
@@ -52,28 +39,28 @@ def encode_files(coder: Coder, inputs: Iterable[str | Path], out: Path, arrays: 
         out: folder to write to; made if it is not there.
         arrays: also write the indices as ``.npy``, (columns, tokens).
     """
-    targets = _Targets(out)
-    for path in found(inputs):
-        if isinstance(path, Decoded):
-            yield Done(path.error or f"{path.path}: not audio")
+    out.mkdir(parents=True, exist_ok=True)
+    sources: dict[Path, Path] = {}
+    for asked in requests(SPEC, inputs):
+        if isinstance(asked, Refused):
+            yield asked
             continue
+        path = Path(asked.input)
         try:
-            target = targets.take(path, path.name + tokens.SUFFIX)
+            target = _claim(out / f"{path.name}{tokens.SUFFIX}", path, sources)
             coded, _ = coder.encode_file(path)
         except (AudioError, DataError) as error:
-            yield Done(str(error))
+            yield Refused(asked.input, str(error))
             continue
         size = tokens.write(target, coded)
         if arrays:
             np.save(target.with_suffix(".npy"), coded.indices)
-        seconds = coded.samples / coded.rate_hz
-        rate = coded.payload_bits / seconds
-        yield Done(
-            f"{target}: {seconds:.2f} s, {coded.indices.size} tokens, {rate:.0f} bit/s, {size} bytes", target
-        )  # fmt: skip
+        seconds, rate = coded.duration_s, coded.payload_bits / coded.duration_s
+        summary = f"{target}: {seconds:.2f} s, {coded.indices.size} tokens, {rate:.0f} bit/s, {size} bytes"
+        yield Written(target, summary)
 
 
-def decode_files(coder: Coder, inputs: Iterable[str | Path], out: Path) -> Iterator[Done]:
+def decode_files(coder: Coder, inputs: Iterable[str | Path], out: Path) -> Iterator[Written | Refused]:
     """Write a WAV file for each token file.
 
     Args:
@@ -81,16 +68,25 @@ def decode_files(coder: Coder, inputs: Iterable[str | Path], out: Path) -> Itera
         inputs: token files, or folders whose token files are taken in sorted order.
         out: folder to write to; made if it is not there.
     """
-    targets = _Targets(out)
+    out.mkdir(parents=True, exist_ok=True)
+    sources: dict[Path, Path] = {}
     for given in map(Path, inputs):
         paths = sorted(given.glob(f"*{tokens.SUFFIX}")) if given.is_dir() else [given]
         if not paths:
-            yield Done(f"{given}: a folder without token files (*{tokens.SUFFIX})")
+            yield Refused(str(given), f"{given}: a folder without token files (*{tokens.SUFFIX})")
         for path in paths:
             try:
-                target = targets.take(path, path.name.removesuffix(tokens.SUFFIX) + ".wav")
+                target = _claim(out / f"{path.name.removesuffix(tokens.SUFFIX)}.wav", path, sources)
                 coder.decode_to(tokens.read(path), target)
             except DataError as error:
-                yield Done(str(error))
-                continue
-            yield Done(str(target), target)
+                yield Refused(str(path), str(error))
+            else:
+                yield Written(target, str(target))
+
+
+def _claim(target: Path, source: Path, sources: dict[Path, Path]) -> Path:
+    """Keep two sources of one name from being written over each other."""
+    if target in sources:
+        raise DataError(f"{source}: {target} has just been written from {sources[target]}; give another --out")
+    sources[target] = source
+    return target

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import weight_norm
 
 from auricle.audio.vocoder_mel import MelContract, VocoderMel
+from auricle.core.cache import combined_key
 from auricle.nn.image import Decoder2d, Encoder2d, reach_columns
 from auricle.nn.quantize import Quantised, make_quantizer
 from auricle.systems.unisrcodec.config import ModelConfig
@@ -42,11 +43,7 @@ class Codec(nn.Module):
     """Log-mels (B, T, 128) to tokens (B, T', F') and back; T must be whole columns of `step` frames."""
 
     def __init__(self, cfg: ModelConfig) -> None:
-        """Build the codec.
-
-        Args:
-            cfg: its sizes.
-        """
+        """Build the codec with fresh weights."""
         super().__init__()
         self.contract = MelContract()
         self.step = cfg.step
@@ -80,8 +77,8 @@ class Codec(nn.Module):
 
     def encode(self, mel: Tensor) -> Tensor:
         """Give the tokens (B, T', F') of log-mels (B, T, n_mels); of a residual stack (B, T', F', stages)."""
-        found: Quantised = self.quantizer(self.latents(mel))
-        return found.indices
+        quantised: Quantised = self.quantizer(self.latents(mel))
+        return quantised.indices
 
     def decode(self, indices: Tensor) -> Tensor:
         """Give the log-mels (B, T, n_mels) of tokens (B, T', F')."""
@@ -91,6 +88,12 @@ class Codec(nn.Module):
         """Code and decode log-mels (B, T, n_mels)."""
         quantised = self.quantizer(self.latents(mel))
         return Output(self.pictures(quantised.latent), quantised)
+
+
+def fingerprint(codec: nn.Module) -> str:
+    """Name a codec by its weights, 32 hex digits: tokens of one cannot be decoded by another."""
+    parts = [name.encode() + tensor.detach().numpy().tobytes() for name, tensor in sorted(codec.state_dict().items())]
+    return combined_key(parts)[:32]
 
 
 class BandStack(nn.Module):
@@ -117,12 +120,7 @@ class Discriminator(nn.Module):
     """The spectral discriminator: bands of the mel picture apart, then one map (form inferred from DAC's)."""
 
     def __init__(self, channels: int, n_mels: int = 128) -> None:
-        """Build the stacks.
-
-        Args:
-            channels: of each stack.
-            n_mels: bands of the mel.
-        """
+        """Build stacks of so many channels for a mel of so many bands."""
         super().__init__()
         edges = [round(edge * n_mels) for edge in BAND_EDGES]
         self.bands = [slice(low, high) for low, high in pairwise(edges)]
@@ -132,20 +130,13 @@ class Discriminator(nn.Module):
     def forward(self, mel: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Judge log-mels (B, T, n_mels): a map that is near 1 for real ones, and all features."""
         whole = picture(mel)
-        found = [stack(whole[:, :, band]) for stack, band in zip(self.stacks, self.bands, strict=True)]
-        judged: Tensor = self.last(torch.cat([features[-1] for features in found], dim=2))
-        return judged, [feature for features in found for feature in features]
+        by_band = [stack(whole[:, :, band]) for stack, band in zip(self.stacks, self.bands, strict=True)]
+        judged: Tensor = self.last(torch.cat([features[-1] for features in by_band], dim=2))
+        return judged, [feature for features in by_band for feature in features]
 
 
 def sub_band_loss(made: Tensor, real: Tensor, low: float, high: float) -> Tensor:
-    """Weigh the L1 of the lower half of the mel axis against that of the upper half (the paper's L_sub).
-
-    Args:
-        made: (B, T, n_mels).
-        real: the same.
-        low: weight of the lower half.
-        high: weight of the upper half.
-    """
+    """Weigh the L1 of the lower half of mels (B, T, n_mels) against that of the upper half (the paper's L_sub)."""
     middle = made.shape[-1] // 2
     gap = (made - real).abs()
     return low * gap[..., :middle].mean() + high * gap[..., middle:].mean()
@@ -153,5 +144,5 @@ def sub_band_loss(made: Tensor, real: Tensor, low: float, high: float) -> Tensor
 
 def feature_matching(made: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:
     """Give the mean L1 between the discriminator's features of made and of real pictures."""
-    gaps = [(one - other.detach()).abs().mean() for one, other in zip(made, real, strict=True)]
+    gaps = [(ours - theirs.detach()).abs().mean() for ours, theirs in zip(made, real, strict=True)]
     return torch.stack(gaps).mean()

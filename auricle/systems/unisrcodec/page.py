@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from auricle.audio.vocoder_mel import MelContract
-from auricle.core.files import read_jsonl
-from auricle.core.report import Report
-from auricle.core.run import RunFolder
-from auricle.report.html import render
+from auricle.report.evaluation import Page
 from auricle.report.players import Player
 from auricle.report.plots import Plot
 from auricle.report.spectrogram import Spectrogram, draw
-from auricle.systems.unisrcodec.config import CodecConfig
-
-if TYPE_CHECKING:
-    from auricle.systems.unisrcodec.evaluate import Heard
+from auricle.systems.unisrcodec.measures import CodedRecording, by_kind
+from auricle.systems.unisrcodec.peers import CEILING, OPUS, OURS, PCA
 
 PLAYED_S = 2.5
 EACH = 2  # recordings of a kind
-SIDES = (("", "decoded"), ("vocoder_ceiling", "vocoder ceiling"), ("pca_vq", "PCA + VQ"), ("opus", "Opus, lowest rate"))
+ORIGINAL = "original"
+TITLES = {OURS: "decoded", CEILING: "vocoder ceiling", PCA: "PCA + VQ", OPUS: "Opus, lowest rate"}
+DRAWN = (ORIGINAL, TITLES[CEILING], TITLES[OURS])
 NOTES = (
     "Every mel goes through the same vocoder. The vocoder ceiling is the original mel through it: what lies between "
     "original and ceiling is the vocoder's loss, what lies between ceiling and decoded is the codec's.",
@@ -33,52 +29,20 @@ NOTES = (
 )
 
 
-def write(run: RunFolder, cfg: CodecConfig, report: Report, heard: Sequence[Heard]) -> None:
-    """Write ``report.html``.
-
-    Args:
-        run: where to.
-        cfg: the run's config, folded into the page.
-        report: the numbers.
-        heard: the test recordings.
-    """
-    rate = MelContract().rate_hz
-    size = round(PLAYED_S * rate)
+def page_of(coded: Sequence[CodedRecording]) -> Page:
+    """Give players of some recordings of each kind by every codec, and spectrograms of one a kind."""
+    rate_hz = MelContract().rate_hz
     players: list[Player] = []
-    figures: list[tuple[str, list[Plot]]] = []
-    for one in shown(heard):
-        name = one.recording.name
-        titled = dict(SIDES)
-        waves = {"original": one.recording.wave} | {
-            titled.get(whose, whose): one.waves[whose] for whose in (*titled, *one.waves)
-        }
-        for title, wave in waves.items():
-            players.append(Player(title, wave[:size], rate, name, f"{one.recording.kind}: {name}"))
-        drawn = [waves["original"], waves["vocoder ceiling"], waves["decoded"]]
-        titles = ("original", "vocoder ceiling", "decoded")
-        plots = [
-            draw(Spectrogram(f"{title}: {name}", wave[:size], rate)) for title, wave in zip(titles, drawn, strict=True)
-        ]
-        if not any(title == one.recording.kind for title, _ in figures):
-            figures.append((one.recording.kind, plots))
-    log = run.path / "metrics.jsonl"
-    render(
-        report,
-        run.path / "report.html",
-        headline="mel_l1",
-        training=list(read_jsonl(log)) if log.exists() else [],
-        players=players,
-        notes=NOTES,
-        config=cfg.model_dump(mode="json"),
-        lead=list(report.extra["verdict"]),
-        figures=figures,
-    )
-
-
-def shown(heard: Sequence[Heard]) -> list[Heard]:
-    """Choose the first recordings of each kind that are a second long at least, or the first ones."""
-    chosen: list[Heard] = []
-    for kind in dict.fromkeys(one.recording.kind for one in heard):
-        own = [one for one in heard if one.recording.kind == kind]
-        chosen += sorted(own, key=lambda one: len(one.recording.wave) < MelContract().rate_hz)[:EACH]
-    return chosen
+    figures: dict[str, list[Plot]] = {}
+    *kinds, _ = by_kind(coded, lambda item: item.recording.kind)
+    for kind, items in kinds:
+        # recordings that are a second long come first
+        for item in sorted(items, key=lambda item: len(item.recording.wave) < rate_hz)[:EACH]:
+            name = item.recording.name
+            waves = {ORIGINAL: item.recording.wave}
+            waves |= {TITLES.get(codec, codec): item.waves[codec] for codec in (*TITLES, *item.waves)}
+            clips = {title: wave[: round(PLAYED_S * rate_hz)] for title, wave in waves.items()}
+            players += [Player(title, wave, rate_hz, name, f"{kind}: {name}") for title, wave in clips.items()]
+            if kind not in figures:
+                figures[kind] = [draw(Spectrogram(f"{title}: {name}", clips[title], rate_hz)) for title in DRAWN]
+    return Page(notes=NOTES, players=players, figures=list(figures.items()))

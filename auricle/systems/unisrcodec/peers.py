@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -15,71 +15,50 @@ from auricle.audio.resample import resample
 from auricle.core.errors import AudioError, ConfigError, DataError
 from auricle.systems.unisrcodec.data import Recording
 
-if TYPE_CHECKING:
-    from auricle.backbones.codecs import PretrainedCodec
-
+OURS = ""  # our codec in a table of codecs; a report's row of ours names no baseline
 CEILING, OPUS, PCA, LOG_MEL, MAJORITY = "vocoder_ceiling", "opus", "pca_vq", "log_mel", "majority"
 ENTRY = re.compile(r"(?:(?P<name>[A-Za-z0-9][\w.+-]*)=)?(?P<folder>.+?)(?:@(?P<stages>\d+))?")
 SUFFIXES = (".wav", ".flac")
 SHORT_S = 0.1  # decoded files may end so much before the recording
 
 
-class Peer(Protocol):
+@dataclass(frozen=True)
+class Peer:
     """Another codec.
 
     Attributes:
         name: under which its rows stand.
+        code: gives what it makes of a recording, (T,) at a rate in Hz, and its bits; None where nobody knows them.
     """
 
-    @property
-    def name(self) -> str:
-        """Under which its rows stand."""
-        ...
-
-    def code(self, clip: Recording, rate_hz: int) -> tuple[np.ndarray, int | None]:
-        """Give what it makes of a recording, (T,) at the same rate, and its bits; None where nobody knows them."""
-        ...
-
-
-@dataclass(frozen=True)
-class NeuralPeer:
-    """A codec with weights."""
-
     name: str
-    codec: PretrainedCodec
-
-    def code(self, clip: Recording, rate_hz: int) -> tuple[np.ndarray, int | None]:
-        """Code and decode a recording."""
-        return self.codec.code(clip.wave, rate_hz)
+    code: Callable[[Recording, int], tuple[np.ndarray, int | None]]
 
 
-@dataclass(frozen=True)
-class DecodedPeer:
-    """A codec of which only decoded files are known; they are named as the recordings' ids."""
+def decoded_file(folder: Path, recording: str) -> Path | None:
+    """Find what a codec decoded of a recording by its id."""
+    paths = (folder / f"{recording}{suffix}" for suffix in SUFFIXES)
+    return next((path for path in paths if path.is_file()), None)
 
-    name: str
-    folder: Path
 
-    def file(self, recording: str) -> Path | None:
-        """Find the file of a recording by its id."""
-        paths = (self.folder / f"{recording}{suffix}" for suffix in SUFFIXES)
-        return next((path for path in paths if path.is_file()), None)
+def read_decoded(name: str, folder: Path, clip: Recording, rate_hz: int) -> tuple[np.ndarray, None]:
+    """Read what the codec `name` decoded of a recording; nobody knows its bits.
 
-    def code(self, clip: Recording, rate_hz: int) -> tuple[np.ndarray, int | None]:
-        """Read what it made of a recording."""
-        path = self.file(clip.name)
-        length = len(clip.wave)
-        try:
-            audio = read(str(path), duration_s=length / rate_hz + SHORT_S)
-        except AudioError as error:
-            raise DataError(f"the peer {self.name!r}: {error}") from None
-        made = resample(audio.mono(), audio.rate_hz, rate_hz)[:length].astype(np.float32)
-        if len(made) < length - SHORT_S * rate_hz:
-            raise DataError(
-                f"the peer {self.name!r}: {path} lasts {len(made) / rate_hz:.2f} s and the recording "
-                f"{length / rate_hz:.2f} s; give decoded files as long as the recordings"
-            )
-        return np.pad(made, (0, length - len(made))), None
+    Raises:
+        DataError: no audio, or shorter than the recording.
+    """
+    path, length = decoded_file(folder, clip.name), len(clip.wave)
+    try:
+        audio = read(str(path), duration_s=length / rate_hz + SHORT_S)
+    except AudioError as error:
+        raise DataError(f"the peer {name!r}: {error}") from None
+    wave = resample(audio.mono(), audio.rate_hz, rate_hz)[:length].astype(np.float32)
+    if len(wave) < length - SHORT_S * rate_hz:
+        raise DataError(
+            f"the peer {name!r}: {path} lasts {len(wave) / rate_hz:.2f} s and the recording "
+            f"{length / rate_hz:.2f} s; give decoded files as long as the recordings"
+        )
+    return np.pad(wave, (0, length - len(wave))), None
 
 
 def load_peers(entries: Sequence[str], recordings: Sequence[str]) -> list[Peer]:
@@ -105,22 +84,21 @@ def load_peers(entries: Sequence[str], recordings: Sequence[str]) -> list[Peer]:
 
 
 def _load(entry: str, recordings: Sequence[str]) -> Peer:
-    found = ENTRY.fullmatch(entry)
-    if found is None:
+    parts = ENTRY.fullmatch(entry)
+    if parts is None:
         raise ConfigError(f"eval.peers: {entry!r} names no folder; give FOLDER, NAME=FOLDER or NAME=FOLDER@CODEBOOKS")
-    folder = Path(found["folder"])
-    stages = None if found["stages"] is None else int(found["stages"])
+    folder = Path(parts["folder"])
+    stages = None if parts["stages"] is None else int(parts["stages"])
     if not folder.is_dir():
         raise DataError(f"eval.peers: there is no folder {folder}")
     if (folder / "config.json").is_file():
         from auricle.backbones.codecs import load_codec
 
         codec = load_codec(folder, stages)
-        return NeuralPeer(found["name"] or codec.kind, codec)
+        return Peer(parts["name"] or codec.kind, lambda clip, rate_hz: codec.code(clip.wave, rate_hz))
     if stages is not None:
         raise ConfigError(f"eval.peers: {entry!r} has codebooks, but {folder} has no config.json and so is no codec")
-    peer = DecodedPeer(found["name"] or folder.resolve().name, folder)
-    missing = [name for name in recordings if peer.file(name) is None]
+    missing = [name for name in recordings if decoded_file(folder, name) is None]
     if missing:
         more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
         raise DataError(
@@ -128,4 +106,5 @@ def _load(entry: str, recordings: Sequence[str]) -> Peer:
             f"{', '.join(missing[:5])}{more}; name them ID.wav or ID.flac with the ids of manifests/recordings.jsonl. "
             "(The folder of a neural codec has a config.json.)"
         )
-    return peer
+    name = parts["name"] or folder.resolve().name
+    return Peer(name, partial(read_decoded, name, folder))

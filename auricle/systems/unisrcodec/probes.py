@@ -14,10 +14,10 @@ from torch import Tensor
 from auricle.core.report import MetricRow
 from auricle.core.seed import rng
 from auricle.data import corpora
-from auricle.metrics.bootstrap import mean_bootstrap
+from auricle.metrics.rows import mean_row
 from auricle.systems.unisrcodec.data import Recording
 from auricle.systems.unisrcodec.model import Codec
-from auricle.systems.unisrcodec.peers import LOG_MEL, MAJORITY, PCA
+from auricle.systems.unisrcodec.peers import LOG_MEL, MAJORITY, OURS, PCA
 from auricle.systems.unisrcodec.reference import PcaVq
 
 LEAST_FIT, LEAST_VOICE = 3, 4  # recordings to fit a class with, and of a voice in both halves together
@@ -37,12 +37,15 @@ class Embedded:
     Attributes:
         name: its id.
         kind: ``speech``, ``sound`` or ``music``.
-        vectors: whose -> (size,); whose is "" for the codec.
+        vectors: codec -> (size,); our codec is `OURS`.
     """
 
     name: str
     kind: str
     vectors: Mapping[str, npt.NDArray[np.float64]]
+
+
+Labelled = list[tuple[Embedded, str]]
 
 
 @dataclass(frozen=True)
@@ -56,28 +59,26 @@ class Task:
     """
 
     name: str
-    fit: Sequence[tuple[Embedded, str]]
-    test: Sequence[tuple[Embedded, str]]
+    fit: Labelled
+    test: Labelled
+
+    @property
+    def classes(self) -> int:
+        """Classes to tell apart; 0 where there are not two, or no recording to test on."""
+        count = len({label for _, label in self.fit})
+        return count if count > 1 and self.test else 0
 
 
 @torch.no_grad()
 def embed(codec: Codec, reference: PcaVq, clip: Recording, mel: Tensor) -> Embedded:
-    """Average what the tokens of a recording stand for over time.
-
-    Args:
-        codec: the codec.
-        reference: PCA + VQ.
-        clip: the recording.
-        mel: its log-mel (frames, n_mels), whole columns.
-    """
-    found = {
-        "": codec.quantizer.decode(codec.encode(mel[None]))[0],  # (T', F', D)
+    """Average over time what the tokens of a recording with a log-mel (frames, n_mels) stand for."""
+    sequences = {
+        OURS: codec.quantizer.decode(codec.encode(mel[None]))[0],  # (T', F', D)
         PCA: reference.points(mel),
         LOG_MEL: mel,
     }
-    return Embedded(
-        clip.name, clip.kind, {whose: part.mean(dim=0).double().numpy().ravel() for whose, part in found.items()}
-    )
+    vectors = {name: rows.mean(dim=0).double().numpy().ravel() for name, rows in sequences.items()}
+    return Embedded(clip.name, clip.kind, vectors)
 
 
 def tasks(source: str, seed: int, fit: Sequence[Embedded], test: Sequence[Embedded]) -> list[Task]:
@@ -89,20 +90,17 @@ def tasks(source: str, seed: int, fit: Sequence[Embedded], test: Sequence[Embedd
         fit: recordings of the sources that trained the codec.
         test: recordings of sources it never heard.
     """
-    known = corpora.corpus(source).clip
-    sounds = [[(one, known(one.name).label) for one in part if one.kind == "sound"] for part in (fit, test)]
-    voices = [(one, known(one.name).speaker) for one in test if one.kind == "speech"]
+    clip = corpora.corpus(source).clip
+    sounds = [[(item, clip(item.name).label) for item in part if item.kind == "sound"] for part in (fit, test)]
+    voices = [(item, clip(item.name).speaker) for item in test if item.kind == "speech"]
     return [
-        Task("kind", [(one, one.kind) for one in fit], [(one, one.kind) for one in test]),
-        Task("sound", *both([pair for pair in sounds[0] if pair[1]], [pair for pair in sounds[1] if pair[1]])),
+        Task("kind", [(item, item.kind) for item in fit], [(item, item.kind) for item in test]),
+        Task("sound", *shared_classes(*([pair for pair in part if pair[1]] for part in sounds))),
         Task("speaker", *halves([pair for pair in voices if pair[1]], seed)),
     ]
 
 
-Labelled = list[tuple[Embedded, str]]
-
-
-def both(fit: Labelled, test: Labelled) -> tuple[Labelled, Labelled]:
+def shared_classes(fit: Labelled, test: Labelled) -> tuple[Labelled, Labelled]:
     """Keep the classes with enough recordings to fit and at least one to test."""
     counts = Counter(label for _, label in fit)
     kept = {label for _, label in test if counts[label] >= LEAST_FIT}
@@ -114,25 +112,17 @@ def halves(pairs: Labelled, seed: int) -> tuple[Labelled, Labelled]:
     fit: Labelled = []
     test: Labelled = []
     for label in sorted({label for _, label in pairs}):
-        own = [pair for pair in pairs if pair[1] == label]
-        if len(own) >= LEAST_VOICE:
-            order = rng(seed, "probe", label).permutation(len(own))
-            fit += [own[place] for place in order[: (len(own) + 1) // 2]]
-            test += [own[place] for place in order[(len(own) + 1) // 2 :]]
+        of_class = [pair for pair in pairs if pair[1] == label]
+        if len(of_class) >= LEAST_VOICE:
+            shuffled = [of_class[index] for index in rng(seed, "probe", label).permutation(len(of_class))]
+            middle = (len(shuffled) + 1) // 2
+            fit += shuffled[:middle]
+            test += shuffled[middle:]
     return fit, test
 
 
 def probe(fit: npt.NDArray[np.float64], labels: Sequence[str], test: npt.NDArray[np.float64]) -> npt.NDArray[np.str_]:
-    """Fit a linear probe and answer.
-
-    Args:
-        fit: (N, size), scaled by its own mean and spread.
-        labels: class of each, two at least.
-        test: (M, size).
-
-    Returns:
-        Class of each test row, (M,).
-    """
+    """Fit a linear probe on vectors (N, size) and their classes, and give the class of others (M, size), (M,)."""
     from sklearn.linear_model import LogisticRegression
 
     mean, scale = fit.mean(axis=0), fit.std(axis=0) + 1e-6
@@ -140,42 +130,35 @@ def probe(fit: npt.NDArray[np.float64], labels: Sequence[str], test: npt.NDArray
     return np.asarray(model.predict((test - mean) / scale), dtype=np.str_)
 
 
-def rows(task: Task, data: str, seed: int, replicates: int) -> Iterator[MetricRow]:
-    """Give the accuracy of each embedding's probe and of the most frequent class.
-
-    Args:
-        task: the question; one with fewer than two classes gives no row.
-        data: name of the data.
-        seed: of the resampling.
-        replicates: of the intervals.
-    """
-    labels = [label for _, label in task.fit]
-    if len(set(labels)) < 2 or not task.test:
+def rows(task: Task, seed: int, replicates: int) -> Iterator[MetricRow]:
+    """Give the accuracy of each embedding's probe and of the most frequent class; none without two classes."""
+    if not task.classes:
         return
+    labels = [label for _, label in task.fit]
     truth = np.array([label for _, label in task.test])
     answers: dict[str, npt.NDArray[np.str_]] = {}
-    for whose in task.fit[0][0].vectors:
-        fit, test = (np.stack([one.vectors[whose] for one, _ in part]) for part in (task.fit, task.test))
-        answers[whose] = probe(fit, labels, test)
+    for codec in task.fit[0][0].vectors:
+        fit, test = (np.stack([item.vectors[codec] for item, _ in part]) for part in (task.fit, task.test))
+        answers[codec] = probe(fit, labels, test)
     answers[MAJORITY] = np.full(len(truth), Counter(sorted(labels)).most_common(1)[0][0])
-    for whose, answer in answers.items():
-        right = 100.0 * (answer == truth)
-        yield MetricRow(
-            name=f"probe_{task.name}_accuracy", value=float(right.mean()), unit="%", n=len(right),
-            ci95=mean_bootstrap(right, replicates, seed=seed), group=f"probe: {task.name}",
-            baseline=whose or None, data=data,
-        )  # fmt: skip
+    for codec, answer in answers.items():
+        yield mean_row(
+            f"probe_{task.name}_accuracy",
+            100.0 * (answer == truth),
+            unit="%",
+            group=f"probe: {task.name}",
+            baseline=codec or None,
+            replicates=replicates,
+            seed=seed,
+        )
 
 
-def notes(asked: Sequence[Task]) -> list[str]:
+def notes(tasks: Sequence[Task]) -> list[str]:
     """Say how the probes were made, and which had too little to go by."""
-    said = [NOTE]
-    for task in asked:
-        classes = len({label for _, label in task.fit})
-        if classes < 2 or not task.test:
-            said.append(
-                f"probe_{task.name}_accuracy was not measured: no two classes have the recordings to fit and to test"
-            )
-        else:
-            said.append(f"The {task.name} probe tells {classes} classes apart, fitted on {len(task.fit)} recordings.")
-    return said
+    return [NOTE, *map(_note, tasks)]
+
+
+def _note(task: Task) -> str:
+    if not task.classes:
+        return f"probe_{task.name}_accuracy was not measured: no two classes have the recordings to fit and to test"
+    return f"The {task.name} probe tells {task.classes} classes apart, fitted on {len(task.fit)} recordings."

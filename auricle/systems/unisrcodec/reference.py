@@ -25,10 +25,10 @@ class PcaVq:
     """Patches of `step` bands and frames, PCA, k-means: one token a patch, the codec's own rate without a network."""
 
     def __init__(self, mels: Sequence[Tensor], step: int, codes: int, dims: int, seed: int) -> None:
-        """Learn from log-mels.
+        """Learn from log-mels (frames, n_mels) of whole columns.
 
         Args:
-            mels: (frames, n_mels) each, whole columns.
+            mels: of the training recordings.
             step: frames of a column.
             codes: size of the codebook.
             dims: principal components kept.

@@ -6,17 +6,20 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from auricle.audio.ahead import Decoded, decoded, found
 from auricle.audio.level import bandwidth_hz
+from auricle.core.answers import Refused
 from auricle.core.files import write_text
 from auricle.report.plots import ScoreClasses, class_histogram
+from auricle.systems.batching import decoded
+from auricle.systems.requests import requests
+from auricle.systems.unisrcodec import SPEC
 
 LONGEST_S = 60.0  # of a longer file the first minute is judged
 
 
 @dataclass(frozen=True)
 class Screened:
-    """What the screen found about a file: either `error`, or everything else.
+    """What the screen measured of a file.
 
     Attributes:
         input: the path as given or found.
@@ -24,35 +27,33 @@ class Screened:
         duration_s: its length in seconds.
         bandwidth_hz: highest frequency within the range of the strongest band.
         passes: whether that reaches the wanted band.
-        error: why it could not be judged.
     """
 
     input: str
-    rate_hz: int = 0
-    duration_s: float = 0.0
-    bandwidth_hz: float = 0.0
-    passes: bool = False
-    error: str | None = None
+    rate_hz: int
+    duration_s: float
+    bandwidth_hz: float
+    passes: bool
 
 
-def screen(inputs: Iterable[str | Path], band_hz: float = 20_000.0, below_db: float = 60.0) -> Iterator[Screened]:
-    """Judge files and folders, in order; what is not audio gets its reason and the rest goes on.
+def screen(
+    inputs: Iterable[str | Path], band_hz: float = 20_000.0, below_db: float = 60.0
+) -> Iterator[Screened | Refused]:
+    """Judge files and folders, in order; what is not audio is refused and the rest goes on.
 
     The paper keeps files whose content stays above -60 dB up to 22.05 kHz and leaves the statistic open. Here it is the
     mean power spectrum in bands of 100 Hz: the highest band within `below_db` of the strongest must reach `band_hz`.
-
-    Args:
-        inputs: files, or folders whose audio files are taken in sorted order.
-        band_hz: where content must reach, in Hz.
-        below_db: how far under the strongest band still counts, in dB.
     """
-    for path in found(inputs):
-        clip = decoded(path, LONGEST_S) if not isinstance(path, Decoded) else path
-        if clip.error is not None:
-            yield Screened(clip.path, error=clip.error)
+    for asked in requests(SPEC, inputs):
+        if isinstance(asked, Refused):
+            yield asked
             continue
-        reach = bandwidth_hz(clip.wave, clip.rate_hz, below_db)
-        yield Screened(clip.path, clip.rate_hz, clip.duration_s, reach, reach >= band_hz)
+        clip = decoded(asked, LONGEST_S)
+        if clip.error is not None:
+            yield Refused(clip.input, clip.error)
+            continue
+        reach_hz = bandwidth_hz(clip.wave, clip.rate_hz, below_db)
+        yield Screened(clip.input, clip.rate_hz, clip.duration_s, reach_hz, reach_hz >= band_hz)
 
 
 def save_plot(rows: Sequence[Screened], band_hz: float, path: str | Path) -> None:
@@ -61,9 +62,8 @@ def save_plot(rows: Sequence[Screened], band_hz: float, path: str | Path) -> Non
     Raises:
         DataError: no file could be judged.
     """
-    judged = [row for row in rows if row.error is None]
     classes = {
-        name: [row.bandwidth_hz / 1000 for row in judged if row.passes == wanted]
+        name: [row.bandwidth_hz / 1000 for row in rows if row.passes == wanted]
         for name, wanted in (("pass", True), ("fail", False))
     }
     filled = {name: values for name, values in classes.items() if values}

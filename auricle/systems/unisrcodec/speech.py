@@ -39,39 +39,36 @@ class SpeechMeasures:
             announce(f"note: {text}")
 
     def __call__(self, clip: Recording, waves: Mapping[str, np.ndarray], rate_hz: int) -> dict[str, dict[str, float]]:
-        """Judge what became of a recording.
-
-        Args:
-            clip: the original.
-            waves: whose -> samples (T,).
-            rate_hz: of all.
+        """Judge what each codec makes of a recording, samples (T,) at one rate.
 
         Returns:
-            Measure -> whose -> number; empty for what is no speech or too short. A measure that cannot judge one of the
+            Measure -> codec -> number; empty for what is no speech or too short. A measure that cannot judge one of the
             waves is left out for all, so that all are judged on the same recordings.
         """
-        found: dict[str, dict[str, float]] = {}
+        values: dict[str, dict[str, float]] = {}
         if clip.kind != KIND:
-            return found
-        due = [one for one in self.measures if self.judged[one.name] < self.most.get(one.name, math.inf)]
+            return values
+        due = [
+            measure for measure in self.measures if self.judged[measure.name] < self.most.get(measure.name, math.inf)
+        ]
         if len(clip.wave) < LEAST_S * rate_hz:
             self.refused.update(measure.name for measure in due)
-            return found
+            return values
         real = resample(clip.wave, rate_hz, RATE_HZ)
-        small = {whose: resample(wave, rate_hz, RATE_HZ) for whose, wave in waves.items()}
+        narrow = {codec: resample(wave, rate_hz, RATE_HZ) for codec, wave in waves.items()}
         for measure in due:
             try:
-                found[measure.name] = {whose: measure.call(wave, real) for whose, wave in small.items()}
+                values[measure.name] = {codec: measure.call(wave, real) for codec, wave in narrow.items()}
                 self.judged[measure.name] += 1
             except DataError:
                 self.refused[measure.name] += 1
-        return found
+        return values
 
     def notes(self) -> list[str]:
         """Say which packages judged, how many recordings, and what is missing."""
-        said = [
+        judged = [
             f"{measure.name} is of {measure.source} ({measure.how}), on {self.judged[measure.name]} speech recordings; "
             f"{self.refused[measure.name]} had too little speech or less than {LEAST_S:g} s"
             for measure in self.measures
         ]
-        return [*said, *self.missing]
+        return [*judged, *self.missing]

@@ -33,22 +33,22 @@ def mel_tiles(
         (frames, n_mels), `columns` columns each, the last one fewer.
     """
     hop, n_fft, reach = mel.hop, mel.n_fft, mel.reach
-    kept = np.zeros(0, np.float32)
-    begun, total = False, 0
+    samples = np.zeros(0, np.float32)
+    reflected, total = False, 0
     for block, last in _with_last(blocks):
-        kept = np.concatenate([kept, block.astype(np.float32, copy=False)])
+        samples = np.concatenate([samples, block.astype(np.float32, copy=False)])
         total += len(block)
         if last:
-            kept = np.concatenate([kept, np.zeros(-total % (step * hop) if total else step * hop, np.float32)])
-        if not begun and len(kept) > reach:
-            kept, begun = np.concatenate([kept[reach:0:-1], kept]), True
+            samples = np.concatenate([samples, np.zeros(-total % (step * hop) if total else step * hop, np.float32)])
+        if not reflected and len(samples) > reach:
+            samples, reflected = np.concatenate([samples[reach:0:-1], samples]), True
         if last:
-            kept = np.concatenate([kept, kept[-2 : -reach - 2 : -1]])
-        whole = columns * step
-        while begun and (ready := (len(kept) - n_fft) // hop + 1) >= (1 if last else whole):
-            count = min(whole, ready)
-            yield mel.of_frames(torch.from_numpy(kept[None, : (count - 1) * hop + n_fft]))[0]
-            kept = kept[count * hop :]
+            samples = np.concatenate([samples, samples[-2 : -reach - 2 : -1]])
+        most = columns * step
+        while reflected and (ready := (len(samples) - n_fft) // hop + 1) >= (1 if last else most):
+            count = min(most, ready)
+            yield mel.of_frames(torch.from_numpy(samples[None, : (count - 1) * hop + n_fft]))[0]
+            samples = samples[count * hop :]
 
 
 def windows(pieces: Iterable[Tensor], unit: int, tile: int, reach: int) -> Iterator[tuple[Tensor, int, int]]:
@@ -63,18 +63,18 @@ def windows(pieces: Iterable[Tensor], unit: int, tile: int, reach: int) -> Itera
     Yields:
         Window, and the columns of it that count: first, and one past the last.
     """
-    held: Tensor | None = None
-    first = done = 0
+    rows: Tensor | None = None
+    first = done = 0  # column of the first row kept, and columns that have been in a window
     for piece, last in _with_last(pieces):
-        held = piece if held is None else torch.cat([held, piece])
-        there = first + len(held) // unit
-        while done + tile + reach <= there or (last and done < there):
-            end = min(done + tile, there)
-            low, high = max(0, done - reach), min(there, end + reach)
-            yield held[(low - first) * unit : (high - first) * unit], done - low, end - low
+        rows = piece if rows is None else torch.cat([rows, piece])
+        known = first + len(rows) // unit
+        while done + tile + reach <= known or (last and done < known):
+            end = min(done + tile, known)
+            low, high = max(0, done - reach), min(known, end + reach)
+            yield rows[(low - first) * unit : (high - first) * unit], done - low, end - low
             done = end
             drop = max(0, done - reach) - first
-            held, first = held[drop * unit :], first + drop
+            rows, first = rows[drop * unit :], first + drop
 
 
 @torch.no_grad()
@@ -118,10 +118,10 @@ def _with_last(items: Iterable[Item]) -> Iterator[tuple[Item, bool]]:
     """Say of each item whether it is the last one."""
     source = iter(items)
     try:
-        held = next(source)
+        before = next(source)
     except StopIteration:
         return
     for item in source:
-        yield held, False
-        held = item
-    yield held, True
+        yield before, False
+        before = item
+    yield before, True

@@ -47,6 +47,11 @@ class Tokens:
     model: str
 
     @property
+    def duration_s(self) -> float:
+        """Length of the recording in seconds."""
+        return self.samples / self.rate_hz
+
+    @property
     def payload_bits(self) -> int:
         """Bits of the indices alone, without header."""
         return self.indices.size * self.bits
@@ -62,12 +67,11 @@ def dumps(tokens: Tokens) -> bytes:
     stages = indices.shape[2] if indices.ndim == 3 else 1
     if indices.ndim not in (2, 3) or (indices.size and not 0 <= indices.min() <= indices.max() < 1 << tokens.bits):
         raise DataError(f"indices of shape {indices.shape}; give (columns, tokens) of at most {tokens.bits} bits")
-    header = _HEADER.pack(
-        MAGIC, VERSION, tokens.bits, indices.shape[1], stages, tokens.step, tokens.hop, tokens.rate_hz, tokens.samples,
-        indices.shape[0], bytes.fromhex(tokens.model),
-    )  # fmt: skip
-    places = np.arange(tokens.bits - 1, -1, -1)
-    packed = np.packbits(((indices.reshape(-1, 1) >> places) & 1).astype(np.uint8))
+    columns, rows = indices.shape[:2]
+    shape = (tokens.bits, rows, stages, tokens.step, tokens.hop, tokens.rate_hz, tokens.samples, columns)
+    header = _HEADER.pack(MAGIC, VERSION, *shape, bytes.fromhex(tokens.model))
+    positions = np.arange(tokens.bits - 1, -1, -1)
+    packed = np.packbits(((indices.reshape(-1, 1) >> positions) & 1).astype(np.uint8))
     body = header + packed.tobytes()
     return body + hashlib.sha256(body).digest()[:_SUM]
 

@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from auricle.core.cache import combined_key
-from auricle.core.run import RunFolder, is_main_process
+from auricle.core.run import FINAL, RunFolder, is_main_process
 from auricle.core.seed import derive
 from auricle.nn.image import begin_with_components
-from auricle.systems.unisrcodec.config import CodecConfig, TrainConfig
-from auricle.systems.unisrcodec.data import Cuts, load, log_mel
-from auricle.systems.unisrcodec.model import Codec, Discriminator, feature_matching, picture, sub_band_loss
+from auricle.systems.unisrcodec.config import CodecConfig
+from auricle.systems.unisrcodec.data import Cuts, load, load_mels
+from auricle.systems.unisrcodec.model import (
+    Codec,
+    Discriminator,
+    feature_matching,
+    fingerprint,
+    picture,
+    sub_band_loss,
+)
 from auricle.systems.unisrcodec.peers import load_peers
 from auricle.train.checkpoint import load_model, load_weights, save_model
 from auricle.train.loop import fit
 from auricle.train.seed import seed_everything
 from auricle.train.update import EpochBatches
 
-FINAL = "final"
-FIRST = 1024  # cuts, at most, whose latents the codebook begins with
+FIRST_CUTS = 1024  # at most, whose latents the codebook begins with
 
 
 class Training(nn.Module):
@@ -33,13 +38,10 @@ class Training(nn.Module):
     updates: Tensor
 
     def __init__(self, cfg: CodecConfig) -> None:
-        """Build all three.
-
-        Args:
-            cfg: model and recipe.
-        """
+        """Build all three with the weights that the run's seed gives."""
         super().__init__()
-        self.recipe: TrainConfig = cfg.train
+        seed_everything(derive(cfg.seed, "weights"))
+        self.recipe = cfg.train
         self.codec = Codec(cfg.model)
         self.discriminator = Discriminator(cfg.model.discriminator) if cfg.train.adversarial else None
         self.register_buffer("updates", torch.zeros((), dtype=torch.long))
@@ -54,30 +56,31 @@ class Training(nn.Module):
     @torch.no_grad()
     def begin_with(self, mel: Tensor) -> None:
         """Set the linear paths, if there are some, and the codebook by what log-mels (B, T, n_mels) look like."""
-        if self.recipe.begin == "components":
+        components = self.recipe.begin == "components"
+        if components:
             begin_with_components(self.codec.encoder, self.codec.decoder, picture(mel))
         latents = self.codec.latents(mel).reshape(-1, self.codec.quantizer.dim)
-        self.codec.quantizer.begin_with(latents, centres=self.recipe.begin == "components")
+        self.codec.quantizer.begin_with(latents, centres=components)
         self.begin_from(self.codec.state_dict())
 
     @torch.no_grad()
     def begin_from(self, weights: Mapping[str, Tensor]) -> None:
         """Take the codec's weights from a state, and begin the running mean there."""
         self.codec.load_state_dict(weights)
-        for name, tensor in weights.items():
-            getattr(self.mean, _flat(name)).copy_(tensor)
+        for name, mean in self.averaged().items():
+            mean.copy_(weights[name])
 
     @torch.no_grad()
     def _average(self) -> None:
         """Move the mean towards the weights; quickly at first, when they are far from where they will be."""
         done = int(self.updates)
         decay = min(self.recipe.average, (1 + done) / (10 + done))
-        for name, tensor in self.codec.state_dict().items():
-            kept = getattr(self.mean, _flat(name))
-            if tensor.is_floating_point():
-                kept.lerp_(tensor, 1 - decay)
+        weights = self.codec.state_dict()
+        for name, mean in self.averaged().items():
+            if mean.is_floating_point():
+                mean.lerp_(weights[name], 1 - decay)
             else:
-                kept.copy_(tensor)
+                mean.copy_(weights[name])
         self.updates += 1
 
     def forward(self, mel: Tensor) -> dict[str, Tensor]:
@@ -96,26 +99,25 @@ class Training(nn.Module):
             losses[name] = value
             total = total + recipe.commit * value
         if self.discriminator is not None:
-            losses |= self._adversarial(out.mel, mel)
+            losses |= _adversarial(self.discriminator, out.mel, mel)
             on = float(int(self.updates) > recipe.adversarial_after)
             total = total + on * (recipe.adversarial * losses["fool"] + recipe.feature * losses["feature"])
             total = total + losses["discriminator"]
         return {"loss": total, **losses}
 
-    def _adversarial(self, made: Tensor, real: Tensor) -> dict[str, Tensor]:
-        judge = self.discriminator
-        assert judge is not None
-        judge.requires_grad_(False)
-        fooled, made_features = judge(made)
-        with torch.no_grad():
-            _, real_features = judge(real)
-        judge.requires_grad_(True)
-        good, bad = judge(real)[0], judge(made.detach())[0]
-        return {
-            "fool": (1 - fooled).square().mean(),
-            "feature": feature_matching(made_features, real_features),
-            "discriminator": (1 - good).square().mean() + bad.square().mean(),
-        }
+
+def _adversarial(discriminator: Discriminator, made: Tensor, real: Tensor) -> dict[str, Tensor]:
+    discriminator.requires_grad_(False)
+    made_map, made_features = discriminator(made)
+    with torch.no_grad():
+        _, real_features = discriminator(real)
+    discriminator.requires_grad_(True)
+    real_map, detached_map = discriminator(real)[0], discriminator(made.detach())[0]
+    return {
+        "fool": (1 - made_map).square().mean(),
+        "feature": feature_matching(made_features, real_features),
+        "discriminator": (1 - real_map).square().mean() + detached_map.square().mean(),
+    }
 
 
 def _flat(name: str) -> str:
@@ -128,18 +130,8 @@ def step(model: nn.Module, batch: Tensor) -> Mapping[str, Tensor]:
     return losses
 
 
-def new_training(cfg: CodecConfig) -> Training:
-    """Build with the weights that the run's seed gives."""
-    seed_everything(derive(cfg.seed, "weights"))
-    return Training(cfg)
-
-
 def train(cfg: CodecConfig, run: RunFolder) -> Path:
-    """Train the codec of a run.
-
-    Args:
-        cfg: the run's config.
-        run: a run folder with prepared recordings.
+    """Train the codec of a run on its prepared recordings.
 
     Returns:
         The folder of the final checkpoint: the codec with averaged weights.
@@ -148,15 +140,13 @@ def train(cfg: CodecConfig, run: RunFolder) -> Path:
         DataError: nothing was prepared, recordings cannot be read, or a peer of the evaluation is not there.
     """
     if cfg.eval.peers:  # what evaluation will need is looked for before hours of training, not after
-        load_peers(cfg.eval.peers, [clip.name for clip in load(cfg, run, "test", seconds=cfg.eval.seconds)])
-    training = new_training(cfg)
-    clips = load(cfg, run, "train")
-    mels = [log_mel(training.codec.mel, clip.wave, cfg.model.step) for clip in clips]
+        load_peers(cfg.eval.peers, [clip.name for clip in load(cfg, run, "test", cfg.eval.seconds)])
+    training = Training(cfg)
+    clips, mels = load_mels(cfg, run, "train")
+    _, dev = load_mels(cfg, run, "dev")
     kinds = [clip.kind for clip in clips]
-    dev = [log_mel(training.codec.mel, clip.wave, cfg.model.step) for clip in load(cfg, run, "dev")]
-    recipe = cfg.train
-    cuts = Cuts(mels, kinds, recipe.frames, recipe.batch, derive(cfg.seed, "cuts"))
-    training.begin_with(end_to_end(mels, recipe.frames))
+    cuts = Cuts(mels, kinds, cfg.train.frames, cfg.train.batch, derive(cfg.seed, "cuts"))
+    training.begin_with(end_to_end(mels, cfg.train.frames))
     codec = fit_codec(cfg, training, cuts, run.path, dev)
     if is_main_process():
         save_model(run.checkpoints / FINAL, codec, {"system": "unisrcodec", "fingerprint": fingerprint(codec)})
@@ -164,15 +154,15 @@ def train(cfg: CodecConfig, run: RunFolder) -> Path:
 
 
 def end_to_end(mels: Sequence[Tensor], frames: int) -> Tensor:
-    """Lay log-mels (T, n_mels) end to end and cut them into rows (N, frames, n_mels), `FIRST` at most, evenly spread.
+    """Lay log-mels (T, n_mels) end to end and cut them into rows (N, frames, n_mels), N at most `FIRST_CUTS`.
 
-    Every recording counts by its length here; in training batches the kinds are drawn alike often.
+    They are evenly spread: a recording counts by its length here, where batches of training draw all kinds alike.
     """
     rows = torch.cat(list(mels))
     if len(rows) < frames:
         rows = rows.repeat(-(-frames // len(rows)), 1)
     rows = rows[: len(rows) // frames * frames].view(-1, frames, rows.shape[1])
-    return rows[:: -(-len(rows) // FIRST)]
+    return rows[:: -(-len(rows) // FIRST_CUTS)]
 
 
 def fit_codec(
@@ -191,25 +181,17 @@ def fit_codec(
     Returns:
         The codec with averaged weights.
     """
-    recipe = cfg.train
     result = fit(
         training,
         step,
         cuts,
         folder=folder,
-        max_steps=recipe.max_steps,
-        lr=recipe.lr,
         seed=cfg.seed,
-        betas=recipe.betas,
-        weight_decay=recipe.weight_decay,
-        warmup_fraction=recipe.warmup_fraction,
-        final_lr_fraction=0.01,
-        evaluate=dev_metrics(dev) if dev else None,
-        eval_every=recipe.eval_every,
+        evaluate=partial(dev_metrics, dev) if dev else None,
         monitor="dev_mel_l1",
-        save_every=recipe.save_every,
         meta={"system": "unisrcodec"},
         progress=shown,
+        **cfg.train.loop(),
     )
     if is_main_process():
         load_model(result.last, training)
@@ -218,22 +200,12 @@ def fit_codec(
     return codec
 
 
-def fingerprint(codec: nn.Module) -> str:
-    """Name a codec by its weights, 32 hex digits: tokens of one cannot be decoded by another."""
-    parts = [name.encode() + tensor.detach().numpy().tobytes() for name, tensor in sorted(codec.state_dict().items())]
-    return combined_key(parts)[:32]
+def dev_metrics(mels: Sequence[Tensor], model: nn.Module, step: int) -> dict[str, float]:
+    """Measure log-mel L1 on dev, log-mels (T, n_mels), with the averaged weights."""
+    assert isinstance(model, Training)
+    codec, weights = model.codec, model.averaged()
 
+    def gap(mel: Tensor) -> float:
+        return float((functional_call(codec, weights, (mel[None],)).mel[0] - mel).abs().mean())
 
-def dev_metrics(mels: Sequence[Tensor]) -> Callable[[nn.Module, int], dict[str, Any]]:
-    """Make the function that measures log-mel L1 on dev with the averaged weights."""
-
-    def evaluate(model: nn.Module, step: int) -> dict[str, Any]:
-        assert isinstance(model, Training)
-        gaps, frames = 0.0, 0
-        for mel in mels:
-            made = functional_call(model.codec, model.averaged(), (mel[None],)).mel[0]
-            gaps += float((made - mel).abs().mean()) * len(mel)
-            frames += len(mel)
-        return {"dev_mel_l1": gaps / frames}
-
-    return evaluate
+    return {"dev_mel_l1": sum(gap(mel) * len(mel) for mel in mels) / sum(map(len, mels))}

@@ -12,4 +12,14 @@ SPEC = Spec(
     verbs=("prepare", "train", "evaluate", "infer"),
     headline="bypass_rate",
     task="verification",
+    titles={
+        "detector_eer": "detector EER",
+        "logo_eer": "EER with one generator left out",
+        "zero_effort_far": "zero-effort FAR",
+        "tandem_zero_effort_far": "tandem zero-effort FAR",
+        "a_dcf": "a-DCF",
+        "min_a_dcf": "min a-DCF",
+        "tandem_a_dcf": "tandem a-DCF",
+        "min_tdcf": "min t-DCF",
+    },
 )

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from auricle.backbones.architecture import XLS_R_300M_ID, XLS_R_300M_REVISION, described
 from auricle.core.config import Config
+from auricle.train.recipe import Recipe
 
 
 class DataConfig(Config):
@@ -94,15 +95,15 @@ class DetectorConfig(Config):
         return self
 
 
-class TrainConfig(Config):
+class TrainConfig(Recipe):
     """The recipe of the detector."""
 
-    batch: int = Field(16, ge=4)  # half real
     max_steps: int = Field(150, ge=1)
     eval_every: int = Field(50, ge=1)
     save_every: int = Field(75, ge=1)
     lr: float = Field(2e-3, gt=0)
     weight_decay: float = Field(0.1, ge=0)  # the reference has 1e-4, for a fine-tuned encoder
+    batch: int = Field(16, ge=4)  # half real
     weight_spoof: float = Field(0.5, gt=0)  # batches are balanced; the reference has 0.1 and 0.9
     weight_bonafide: float = Field(0.5, gt=0)
     augment: Literal["none", "rawboost", "white"] = "none"
@@ -154,11 +155,20 @@ def paper() -> VoiceAuthConfig:
             encoder_revision=XLS_R_300M_REVISION,
         ),
         train=TrainConfig(
-            batch=14, max_steps=100_000, eval_every=1000, save_every=1000, lr=1e-6, weight_decay=1e-4, weight_spoof=0.1,
-            weight_bonafide=0.9, augment="rawboost", rawboost=5, copies=1,
+            batch=14,
+            max_steps=100_000,
+            eval_every=1000,
+            save_every=1000,
+            lr=1e-6,
+            weight_decay=1e-4,
+            weight_spoof=0.1,
+            weight_bonafide=0.9,
+            augment="rawboost",
+            rawboost=5,
+            copies=1,
         ),
         eval=EvalConfig(controls=False, sweep_clips=1000),
-    )  # fmt: skip
+    )
 
 
 def laptop() -> VoiceAuthConfig:
@@ -170,16 +180,27 @@ def smoke() -> VoiceAuthConfig:
     """The same path in seconds: few clips, two cheap families, few steps."""
     return VoiceAuthConfig(
         data=DataConfig(
-            max_clip_s=1.6, enrol=2, tests=2, material_s=4.0, seen=("griffin_lim", "lpc_pulse"), unseen=("formant",),
+            max_clip_s=1.6,
+            enrol=2,
+            tests=2,
+            material_s=4.0,
+            seen=("griffin_lim", "lpc_pulse"),
+            unseen=("formant",),
             spoofs_per_voice=1,
         ),
         detector=DetectorConfig(frontend_dim=20, segment_s=1.0, channels=(4, 8), graph=(8, 4)),
         train=TrainConfig(batch=8, max_steps=20, eval_every=10, save_every=10),
         eval=EvalConfig(
-            fars=(0.05, 0.01), bootstrap=100, control_steps=5, sweep_clips=12, snr_db=(10.0,), codecs=("gsm",),
-            durations_s=(1.0,), enrolments=(1,),
+            fars=(0.05, 0.01),
+            bootstrap=100,
+            control_steps=5,
+            sweep_clips=12,
+            snr_db=(10.0,),
+            codecs=("gsm",),
+            durations_s=(1.0,),
+            enrolments=(1,),
         ),
-    )  # fmt: skip
+    )
 
 
 PRESETS = {"smoke": smoke, "laptop": laptop, "paper": paper}

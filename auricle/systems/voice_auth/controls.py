@@ -1,48 +1,80 @@
-"""What stands beside the detector: classical and constant ones, a plain CNN, generators left out, the leak check."""
+"""The baselines of the detector: classical and constant ones, a plain CNN, generators left out, the leak check."""
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from auricle.core.files import digest, read_json, write_json
+from auricle.backbones import classical
+from auricle.claims.shared import once
+from auricle.core.files import digest
 from auricle.core.report import MetricRow
 from auricle.core.run import RunFolder
 from auricle.data import fields
 from auricle.data.clips import Clips
 from auricle.metrics.detection import eer
+from auricle.metrics.rows import percent
 from auricle.systems.voice_auth import data
-from auricle.systems.voice_auth.batches import Items, keep
+from auricle.systems.voice_auth.batches import ClipFeatures, extract_features
+from auricle.systems.voice_auth.clips import genuine_and_attacks, of_split, real_and_recoded
 from auricle.systems.voice_auth.config import VoiceAuthConfig
 from auricle.systems.voice_auth.network import score_items
-from auricle.systems.voice_auth.plan import TEST
-from auricle.systems.voice_auth.rows import detector_rows, eer_row, genuine_and_attacks
-from auricle.systems.voice_auth.train import fit_detector, new_network, of_split, with_detector
-from auricle.train import baselines
+from auricle.systems.voice_auth.rows import clip_eer, detector_rows
+from auricle.systems.voice_auth.train import fit_detector, new_network, with_detector
 from auricle.train.checkpoint import load_model
 
 FEWEST = 8  # test files of each class below which a cell of the matrix is left empty
 
 
-def trained_scores(cfg: VoiceAuthConfig, train: Items, dev: Items, test: Items, folder: Path, steps: int) -> np.ndarray:
-    """Train one control detector and score the test clips, (N,); what was scored before is read back."""
-    known = folder / "scores.json"
-    wanted = digest([cfg.model_dump(mode="json"), steps, len(train), len(dev), len(test)])
-    if known.exists():
-        saved = read_json(known)
-        if saved.get("made_of") == wanted:
-            return np.array(saved["scores"])
-    network = new_network(cfg)
-    load_model(fit_detector(cfg, network, train, dev, folder, steps=steps, progress=False).last, network)
-    scores = score_items(network, test.first, cfg.eval.batch)
-    write_json(known, {"made_of": wanted, "scores": scores.tolist()})
-    return scores
+def trained_scores(
+    cfg: VoiceAuthConfig,
+    train: ClipFeatures,
+    dev: ClipFeatures,
+    tests: Sequence[ClipFeatures],
+    folder: Path,
+    steps: int | None = None,
+) -> tuple[list[np.ndarray], dict[str, int]]:
+    """Train a detector and score sets of clips, or read what the same training on the same clips gave before.
+
+    Args:
+        cfg: model and recipe.
+        train: training clips.
+        dev: clips for the log; nothing is chosen by them.
+        tests: sets of clips.
+        folder: where trainings are kept, each under the digest of what decides it; its name says what it is for.
+        steps: other than the recipe's.
+
+    Returns:
+        Scores of each set, (N,), and ``parameters`` and ``steps``.
+    """
+    contents = [[*part.pairs.tolist(), *part.families.tolist()] for part in (train, dev, *tests)]
+    training = folder / digest([cfg.model_dump(mode="json"), steps, contents])
+
+    def measure() -> dict[str, Any]:
+        network = new_network(cfg)
+        result = fit_detector(cfg, network, train, dev, training, steps=steps, progress=False)
+        load_model(result.last, network)
+        return {
+            "scores": [score_items(network, part.first, cfg.eval.batch).tolist() for part in tests],
+            "parameters": sum(parameter.numel() for parameter in network.parameters()),
+            "steps": result.step,
+        }
+
+    saved = once(training / "scores.json", measure)
+    shutil.rmtree(training / "checkpoints", ignore_errors=True)
+    return [np.array(scores) for scores in saved["scores"]], {key: saved[key] for key in ("parameters", "steps")}
 
 
-def beside(cfg: VoiceAuthConfig, run: RunFolder, clips: Clips) -> tuple[list[MetricRow], dict[str, Any]]:
-    """Measure all detectors that stand beside the main one.
+def _control_folder(cfg: VoiceAuthConfig, run: RunFolder) -> Path:
+    return run.path / "cache" / "controls" / f"seed-{cfg.seed}"
+
+
+def baseline_rows(cfg: VoiceAuthConfig, run: RunFolder, clips: Clips) -> tuple[list[MetricRow], dict[str, Any]]:
+    """Measure the baselines of the detector, and the detector with each generator left out of its training.
 
     Args:
         cfg: the run's config.
@@ -54,70 +86,71 @@ def beside(cfg: VoiceAuthConfig, run: RunFolder, clips: Clips) -> tuple[list[Met
     """
     train, dev = clips.where(of_split(clips, "train")), clips.where(of_split(clips, "dev"))
     test = clips.where(of_split(clips, "test") & genuine_and_attacks(clips))
-    seen = cfg.data.seen
-    about: dict[str, Any] = {
-        "data": cfg.data.source, "seed": cfg.seed, "replicates": cfg.eval.bootstrap,
-    }  # fmt: skip
-    known = train.where(train.labels | np.isin(train.values(fields.FAMILY), seen))
-    gmm = baselines.lfcc_gmm(known, [test], cfg.data.band_hz, cfg.seed)[0]
-    plain = baselines.metadata(known, [test], cfg.seed)[0]
-    rows = detector_rows(gmm, test, seen, baseline="lfcc_gmm", **about)
-    rows += detector_rows(plain, test, seen, baseline="metadata", **about)
-    rows.append(
-        MetricRow(name="detector_eer", value=50.0, unit="%", n=len(test), group="all", baseline="constant",
-                  data=cfg.data.source)
-    )  # fmt: skip
-    folder = run.path / "cache" / "controls" / f"seed-{cfg.seed}"
+    seen = train.where(train.labels | np.isin(train.values(fields.FAMILY), cfg.data.seen))
+    gmm = classical.lfcc_gmm(seen, [test], cfg.data.band_hz, cfg.seed)[0]
+    metadata = classical.metadata(seen, [test], cfg.seed)[0]
     network = new_network(with_detector(cfg))
-    kept = {name: keep(part, network) for name, part in (("train", train), ("dev", dev), ("test", test))}
-    own = {name: part.where(part.labels | np.isin(part.families, seen)) for name, part in kept.items()}
-    cnn = with_detector(cfg, kind="cnn")
-    scores = trained_scores(cnn, own["train"], own["dev"], kept["test"], folder / "cnn", cfg.eval.control_steps)
-    rows += detector_rows(scores, test, seen, baseline="cnn", **about)
-    found, matrix = left_out(cfg, kept, test, folder)
-    return [*rows, *found], matrix
+    train_features, dev_features, test_features = (extract_features(part, network) for part in (train, dev, test))
+    folder = _control_folder(cfg, run)
+    (cnn,), _ = trained_scores(
+        with_detector(cfg, "detector.kind=cnn"),
+        train_features.of_families(cfg.data.seen),
+        dev_features.of_families(cfg.data.seen),
+        [test_features],
+        folder / "cnn",
+        cfg.eval.control_steps,
+    )
+    left_out_rows, matrix = left_out(cfg, train_features, dev_features, test_features, test, folder)
+    rows = [
+        *detector_rows(cfg, gmm, test, "lfcc_gmm"),
+        *detector_rows(cfg, metadata, test, "metadata"),
+        percent("detector_eer", 0.5, len(test), baseline="constant"),
+        *detector_rows(cfg, cnn, test, "cnn"),
+        *left_out_rows,
+    ]
+    return rows, matrix
 
 
 def left_out(
-    cfg: VoiceAuthConfig, kept: dict[str, Items], test: Clips, folder: Path
+    cfg: VoiceAuthConfig, train: ClipFeatures, dev: ClipFeatures, features: ClipFeatures, test: Clips, folder: Path
 ) -> tuple[list[MetricRow], dict[str, Any]]:
     """Train once without each generator, on all the others, and test on every one.
+
+    Args:
+        cfg: the run's config.
+        train: training clips.
+        dev: dev clips.
+        features: of the test clips.
+        test: the test clips.
+        folder: where the detectors are trained.
 
     Returns:
         Two rows a generator (the one left out, the others), and the matrix: rows are left out, columns are tested.
     """
     base = with_detector(cfg)
-    families = [name for name in cfg.data.families if (kept["train"].families == name).any()]
+    families = [name for name in cfg.data.families if (train.families == name).any()]
     tested = test.values(fields.FAMILY)
-    cells = np.full((len(families), len(families)), np.nan)
+    cells: list[list[float | None]] = [[None] * len(families) for _ in families]
     counts = [int((tested == name).sum()) for name in families]
     rows = []
-    for place, held in enumerate(families):
-        rest = {name: part.where(part.families != held) for name, part in kept.items()}
-        if not (~rest["train"].labels).any() or not (~rest["dev"].labels).any():
+    for number, held in enumerate(families):
+        rest, rest_dev = train.where(train.families != held), dev.where(dev.families != held)
+        if rest.labels.all() or rest_dev.labels.all():
             continue
-        scores = trained_scores(
-            base, rest["train"], rest["dev"], kept["test"], folder / f"without-{held}", cfg.eval.control_steps
+        (scores,), _ = trained_scores(
+            base, rest, rest_dev, [features], folder / f"without-{held}", cfg.eval.control_steps
         )
         for column, name in enumerate(families):
             if counts[column] >= min(FEWEST, max(counts)):
-                cells[place, column] = 100 * eer(scores[test.labels], scores[tested == name]).eer
-        for group, chosen in (
-            (f"without {held}: {held}", test.labels | (tested == held)),
-            (f"without {held}: the others", test.labels | (tested != held)),
-        ):
+                cells[number][column] = round(100 * eer(scores[test.labels], scores[tested == name]).eer, 3)
+        for group, attacks in ((held, tested == held), ("the others", tested != held)):
+            chosen = test.labels | attacks
             if (~test.labels[chosen]).any():
-                rows.append(
-                    eer_row(
-                        scores[chosen], test.where(chosen), group, "logo_eer", cfg.data.source, cfg.seed,
-                        cfg.eval.bootstrap,
-                    )
-                )  # fmt: skip
-    values = [[None if np.isnan(value) else round(float(value), 3) for value in line] for line in cells]
-    return rows, {"families": families, "eer": values, "attacks": counts, "genuine": int(test.labels.sum())}
+                rows.append(clip_eer(cfg, scores[chosen], test.where(chosen), "logo_eer", f"without {held}: {group}"))
+    return rows, {"families": families, "eer": cells, "attacks": counts, "genuine": int(test.labels.sum())}
 
 
-def leak(cfg: VoiceAuthConfig, run: RunFolder, clips: Clips) -> tuple[MetricRow, bool]:
+def leak_row(cfg: VoiceAuthConfig, run: RunFolder, clips: Clips) -> tuple[MetricRow, bool]:
     """Check V10: train on real speech against the same speech recoded through the spoofs' chain; 50 % is no leak.
 
     Returns:
@@ -126,31 +159,10 @@ def leak(cfg: VoiceAuthConfig, run: RunFolder, clips: Clips) -> tuple[MetricRow,
     recoded = data.load(cfg, run, data.CONTROLS)
     base = with_detector(cfg)
     network = new_network(base)
-    sets = [against(clips, recoded, split, "recoded") for split in fields.SPLITS]
-    train, dev, test = (keep(part, network) for part in sets)
-    folder = run.path / "cache" / "controls" / f"seed-{cfg.seed}" / "leak"
-    scores = trained_scores(base, train, dev, test, folder, cfg.eval.control_steps)
-    row = eer_row(scores, sets[-1], "same chain", "leak_eer", cfg.data.source, cfg.seed, cfg.eval.bootstrap)
+    parts = [real_and_recoded(clips, recoded, split, "recoded") for split in fields.SPLITS]
+    train, dev, test = (extract_features(part, network) for part in parts)
+    folder = _control_folder(cfg, run) / "leak"
+    (scores,), _ = trained_scores(base, train, dev, [test], folder, cfg.eval.control_steps)
+    row = clip_eer(cfg, scores, parts[-1], "leak_eer", "same chain")
     low, high = row.ci95 or (0.0, 100.0)
     return row, not low <= 50.0 <= high
-
-
-def against(clips: Clips, controls: Clips, split: str, fake: str, real: str = TEST) -> Clips:
-    """Put genuine clips and recoded ones of a split together, the recoded ones as if they were spoofs.
-
-    Args:
-        clips: holds the genuine clips, or the controls hold them.
-        controls: the controls.
-        split: train, dev or test.
-        fake: role of the clips that stand for spoofs.
-        real: role of the genuine ones.
-    """
-    waves, facts = [], []
-    for source in (clips, controls):
-        roles, splits = source.values("role"), source.values(fields.SPLIT)
-        for index in np.flatnonzero((splits == split) & np.isin(roles, (fake, real))):
-            spoofed = roles[index] == fake
-            label = {fields.LABEL: fields.SPOOF, fields.FAMILY: fake} if spoofed else {}
-            waves.append(source.waves[index])
-            facts.append({**source.facts[index], **label})
-    return Clips(waves, facts, clips.rate_hz)

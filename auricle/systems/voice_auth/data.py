@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import track
+import numpy as np
 
-from auricle.core.errors import ConfigError, DataError
-from auricle.core.files import digest
+from auricle.audio.files import write
+from auricle.audio.level import set_level
+from auricle.audio.resample import resample
+from auricle.core.errors import AudioError, ConfigError, DataError
+from auricle.core.files import read_json, write_json
 from auricle.core.run import RunFolder
-from auricle.data import corpora, fields, manifest
+from auricle.core.seed import rng
+from auricle.data import corpora, equalise, fields, manifest
+from auricle.data.building import audio_folder, build_all, provenance
 from auricle.data.clips import Clips, load_clips
-from auricle.data.spoof import FAMILIES
-from auricle.systems.voice_auth.build import ROLE, build
+from auricle.data.spoof import FAMILIES, synthesize
+from auricle.systems.voice_auth.clips import ATTACK, ENROL, ROLE, SPOOF, TARGET, TARGET_GROUP, TEST
 from auricle.systems.voice_auth.config import DataConfig, VoiceAuthConfig
-from auricle.systems.voice_auth.detectors import handed_in
+from auricle.systems.voice_auth.detectors import external_detector
 from auricle.systems.voice_auth.embeddings import Embedder
-from auricle.systems.voice_auth.plan import ENROL, SPOOF, TEST, Plan, Task, plan
+from auricle.systems.voice_auth.plan import Plan, Task, Voice, plan
 
 CLIPS, CONTROLS = "clips", "controls"  # the manifests
+UNCHAINED = ("plain", "plain_recoded")  # leak controls that leave the chain out
 
 
 def prepare(cfg: VoiceAuthConfig, run: RunFolder) -> dict[str, Any]:
@@ -56,24 +58,25 @@ def prepare(cfg: VoiceAuthConfig, run: RunFolder) -> dict[str, Any]:
     # what is missing is told before anything is made
     Embedder(cfg, run).verifier  # noqa: B018
     if cfg.detector.run is not None:
-        handed_in(cfg.detector.run)
-    chosen = plan(cfg.data)
-    folder = audio_folder(run, cfg.data)
+        external_detector(cfg.detector.run)
+    planned = plan(cfg.data)
+    folder = audio_folder(run, cfg.data.model_dump(mode="json"))
     folder.mkdir(parents=True, exist_ok=True)
-    built = list(_build_all(chosen, cfg.data, folder))
-    rows = [row for row in built if isinstance(row, dict)]
-    skipped = [reason for reason in built if isinstance(reason, str)]
-    _need_whole_voices(chosen, rows)
+    make = partial(build, voices=planned.voices, cfg=cfg.data, folder=str(folder))
+    results = list(build_all(make, planned.tasks, cfg.data.workers))
+    rows = [row for row in results if isinstance(row, dict)]
+    skipped = [reason for reason in results if isinstance(reason, str)]
+    _need_whole_voices(planned, rows)
     main = [row for row in rows if row[ROLE] in (ENROL, TEST, SPOOF)]
-    for name, some in ((CLIPS, main), (CONTROLS, [row for row in rows if row not in main])):
-        manifest.write([_cut(row, folder) for row in some], run.manifests / f"{name}.jsonl")
+    for name, listed in ((CLIPS, main), (CONTROLS, [row for row in rows if row not in main])):
+        manifest.write([_cut(row, folder) for row in listed], run.manifests / f"{name}.jsonl")
     return {
-        "voices": len(chosen.voices),
-        "speaker_groups": len({voice.group for voice in chosen.voices.values()}),
-        "splits": dict(sorted(Counter(voice.split for voice in chosen.voices.values()).items())),
+        "voices": len(planned.voices),
+        "speaker_groups": len({voice.group for voice in planned.voices.values()}),
+        "splits": dict(sorted(Counter(voice.split for voice in planned.voices.values()).items())),
         "roles": dict(sorted(Counter(row[ROLE] for row in rows).items())),
         "families": dict(sorted(Counter(row[fields.FAMILY] for row in rows if row[ROLE] == SPOOF).items())),
-        "left_out": list(chosen.left_out),
+        "left_out": list(planned.left_out),
         "skipped": len(skipped),
         "skipped_why": skipped[:20],
     }
@@ -88,46 +91,115 @@ def load(cfg: VoiceAuthConfig, run: RunFolder, name: str = CLIPS) -> Clips:
     return load_clips(manifest.read(run.manifests / f"{name}.jsonl"), cfg.data.rate_hz)
 
 
-def audio_folder(run: RunFolder, cfg: DataConfig) -> Path:
-    """Name a run's prepared audio by what decides its content; what only groups it does not count."""
-    return run.cache / f"audio-{digest(cfg.model_dump(mode='json', exclude={'workers'}))}"
-
-
 def _cut(row: dict[str, Any], folder: Path) -> Any:
-    return manifest.cut(
-        row["id"], folder / row["path"], {key: value for key, value in row.items() if key not in ("id", "path")}
-    )
+    facts = {key: value for key, value in row.items() if key not in ("id", "path")}
+    return manifest.cut(row["id"], folder / row["path"], facts)
 
 
-def _need_whole_voices(chosen: Plan, rows: Sequence[dict[str, Any]]) -> None:
+def _need_whole_voices(planned: Plan, rows: Sequence[dict[str, Any]]) -> None:
     """Refuse a voice that cannot be enrolled or tried, by name."""
-    held = Counter((row["target"], row[ROLE]) for row in rows)
-    bad = [name for name in chosen.voices for role in (ENROL, TEST) if not held[name, role]]
+    counts = Counter((row[TARGET], row[ROLE]) for row in rows)
+    bad = {name for name in planned.voices for role in (ENROL, TEST) if not counts[name, role]}
     if bad:
-        raise DataError(f"no usable clip to enrol or to test of {', '.join(sorted(set(bad)))}; lower data.min_clip_s")
+        raise DataError(f"no usable clip to enrol or to test of {', '.join(sorted(bad))}; lower data.min_clip_s")
 
 
-def _build_all(chosen: Plan, cfg: DataConfig, folder: Path) -> Iterator[dict[str, Any] | str]:
-    """Build on every core; a worker starts fresh and keeps its libraries to one thread."""
-    make = partial(_build, voices=chosen.voices, cfg=cfg, folder=str(folder))
-    workers = min(cfg.workers or os.cpu_count() or 1, len(chosen.tasks))
-    console = Console(stderr=True)
-    show = partial(
-        track, description="building clips", total=len(chosen.tasks), console=console, disable=not console.is_terminal
+def build(task: Task, voices: dict[str, Voice], cfg: DataConfig, folder: str) -> dict[str, Any] | str:
+    """Make one file below `folder`, unless it is there, and give its row; or say why it cannot be made.
+
+    Every draw is named by the clip and what is made of it: the same files come out in any order, on any number of
+    processes, and after a kill.
+
+    Args:
+        task: what to make.
+        voices: of the plan.
+        cfg: chain, channels and material.
+        folder: where the audio goes.
+    """
+    path = Path(folder) / f"{task.id}.flac"
+    row_path = path.with_suffix(".json")
+    if row_path.exists():
+        return dict(read_json(row_path))
+    draws = rng(cfg.seed, task.clip)
+    before, after = (equalise.draw_channel(cfg.channels, draws) for _ in range(2))
+    try:
+        wave, rate_hz, generator = _unchained(task, voices, cfg, before, draws)
+        if task.role in UNCHAINED:
+            wave = set_level(equalise.excerpt(wave, rate_hz, cfg.max_clip_s, draws))
+        else:
+            wave = equalise.equalise(
+                wave,
+                rate_hz,
+                out_hz=cfg.rate_hz,
+                longest_s=cfg.max_clip_s,
+                band_hz=cfg.band_hz,
+                codec=after,
+                snr_db=cfg.noise_snr_db,
+                rng=rng(cfg.seed, task.id, "chain"),
+            )
+    except AudioError as error:
+        return f"{task.id}: {error}"
+    write(path, wave, cfg.rate_hz)
+    row = {"id": path.stem, "path": path.name, **_facts(task, voices, cfg, generator, after)}
+    write_json(row_path, row)  # last: a row means that its audio is whole
+    return row
+
+
+def _unchained(
+    task: Task, voices: dict[str, Voice], cfg: DataConfig, codec: str, draws: np.random.Generator
+) -> tuple[np.ndarray, int, str]:
+    """Give the wave (T,) that goes into the chain, its rate, and what generated it: the clip, or an attack."""
+    rate_hz = cfg.rate_hz
+    source = _read(task.clip, cfg)
+    if task.role == "plain":
+        return source, rate_hz, ""
+    if task.role == "plain_recoded":
+        name = equalise.draw_channel(cfg.foreign_channels, rng(cfg.seed, task.clip, task.role))
+        return equalise.through(name, source, rate_hz, draws), rate_hz, name
+    # recoded before synthesis, so that the codec noise a vocoder erases is not what marks real speech
+    source = equalise.excerpt(equalise.through(codec, source, rate_hz, draws), rate_hz, cfg.max_clip_s, draws)
+    if task.role == "recoded":
+        names = tuple(name for name in cfg.channels if name != "none") or cfg.foreign_channels
+        name = equalise.draw_channel(names, rng(cfg.seed, task.clip, task.role))
+        return equalise.through(name, source, rate_hz, draws), rate_hz, name
+    if task.role != SPOOF:
+        return source, rate_hz, ""
+    target = None
+    if task.attack == "conversion":
+        parts = [_read(clip, cfg) for clip in voices[task.voice].material]
+        target = np.concatenate(parts)[: round(cfg.material_s * rate_hz)]
+    clip = corpora.corpus(cfg.source).clip(task.clip)
+    spoof = synthesize(
+        task.family, source, rate_hz, rng(cfg.seed, task.id), target=target, text=clip.text, language=clip.language
     )
-    if workers == 1:
-        yield from show(map(make, chosen.tasks))
-        return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_one_thread) as pool:
-        yield from show(pool.map(make, chosen.tasks, chunksize=4))
+    return spoof.wave, spoof.rate_hz, spoof.generator
 
 
-def _build(task: Task, voices: dict[str, Any], cfg: DataConfig, folder: str) -> dict[str, Any] | str:
-    return build(task, voices, cfg, folder)
+def _read(clip: str, cfg: DataConfig) -> np.ndarray:
+    native = corpora.corpus(cfg.source).clip(clip).read()
+    return np.asarray(resample(native.mono(), native.rate_hz, cfg.rate_hz), np.float32)
 
 
-def _one_thread() -> None:
-    import torch
-
-    torch.set_num_threads(1)
+def _facts(task: Task, voices: dict[str, Voice], cfg: DataConfig, generator: str, codec: str) -> dict[str, Any]:
+    """Give the facts of a file, as its cut's fields."""
+    clip = corpora.corpus(cfg.source).clip(task.clip)
+    fake = task.role == SPOOF
+    # a synthetic voice is nobody's; otherwise the speaker is the one whose clip it was made of
+    nobody = f"tts-{generator}" if task.attack == "tts" else None
+    facts = {
+        **provenance(clip),
+        ROLE: task.role,
+        fields.LABEL: fields.SPOOF if fake else fields.BONAFIDE,
+        fields.FAMILY: task.family,
+        fields.GENERATOR: generator,
+        ATTACK: task.attack,
+        TARGET: task.voice,
+        TARGET_GROUP: voices[task.voice].group,
+        fields.SPEAKER: nobody or task.speaker,
+        fields.SPEAKER_GROUP: nobody or voices[task.speaker].group,
+        fields.CHANNEL: "" if task.role in UNCHAINED else codec,
+        fields.PAIR: task.clip,
+        fields.SPLIT: voices[task.voice].split,
+        fields.SYNTHETIC: fake,
+    }
+    return {key: value for key, value in facts.items() if value not in (None, "")}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,9 @@ from auricle.audio.resample import resample
 from auricle.core.errors import CheckpointError, ConfigError, DataError
 from auricle.core.files import read_json
 from auricle.data.clips import Clips, as_int16
+from auricle.metrics.scores import read_scores
+from auricle.systems import load
+from auricle.systems.voice_auth.config import VoiceAuthConfig
 from auricle.systems.voice_auth.network import Network, score_items
 
 PART = 64  # clips handed over at once
@@ -28,7 +30,7 @@ class Detector(Protocol):
 
 
 @dataclass(frozen=True)
-class Own:
+class TrainedDetector:
     """The detector that is trained here: `network`, the `rate_hz` it takes, and windows at once."""
 
     network: Network
@@ -44,10 +46,8 @@ class Own:
         return [float(score) for score in score_items(self.network, items, self.batch)] if items else []
 
 
-def handed_in(folder: str | Path) -> Detector:
+def external_detector(folder: str | Path) -> Detector:
     """Load any run whose model scores audio, as ``auricle.load`` does.
-
-    A system does not know the others: the package's root builds a run by name from its table.
 
     Raises:
         CheckpointError: no run, or one whose model does not score audio.
@@ -56,47 +56,52 @@ def handed_in(folder: str | Path) -> Detector:
     config = Path(folder) / "config.json"
     if config.is_file() and read_json(config).get("system") == "voice_auth":
         raise ConfigError(f"detector.run={folder} is a run of voice_auth; give a run of a detection system")
-    found = importlib.import_module("auricle").load(folder)
-    if not callable(getattr(found, "scores", None)):
+    detector = load(folder)
+    if not callable(getattr(detector, "scores", None)):
         raise CheckpointError(f"detector.run={folder}: its model has no scores(waves, rates); give a detection run")
-    detector: Detector = found
-    return detector
+    external: Detector = detector
+    return external
+
+
+def detector_of(cfg: VoiceAuthConfig, network: Network) -> Detector | None:
+    """Give the detector that a config names; None where it names a file of scores.
+
+    Args:
+        cfg: of a run.
+        network: the run's own.
+    """
+    if cfg.detector.scores is not None:
+        return None
+    if cfg.detector.run is not None:
+        return external_detector(cfg.detector.run)
+    return TrainedDetector(network, cfg.data.rate_hz, cfg.eval.batch)
 
 
 def clip_scores(detector: Detector, clips: Clips) -> np.ndarray:
     """Score clips, (N,), higher for bona fide."""
-    found: list[float] = []
+    scores: list[float] = []
     for start in range(0, len(clips), PART):
         waves = [clips.wave(index) for index in range(start, min(start + PART, len(clips)))]
-        found += detector.scores(waves, [clips.rate_hz] * len(waves))
-    return np.array(found)
+        scores += detector.scores(waves, [clips.rate_hz] * len(waves))
+    return np.array(scores)
 
 
-def file_scores(path: str | Path, clips: Clips) -> np.ndarray:
-    """Read the scores of clips from a file of ``clip score`` lines, (N,).
+def file_scores(path: str, clips: Clips) -> np.ndarray:
+    """Read the scores of clips from a file, see `auricle.metrics.scores.read_scores`, (N,).
 
     Raises:
-        DataError: no file, a line that is not a name and a number, a name twice, or a clip without score.
+        DataError: what `read_scores` refuses, or a clip without a score.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise DataError(f"detector.scores={path} does not exist; give a file of `clip score` lines")
-    known: dict[str, float] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        if not line.strip():
-            continue
-        name, _, text = line.strip().rpartition(" ")
-        try:
-            value = float(text)
-        except ValueError:
-            value = float("nan")
-        if not name or not np.isfinite(value):
-            raise DataError(f"{path}, line {number}: {line.strip()!r}; expected `clip score`")
-        if name.strip() in known:
-            raise DataError(f"{path}, line {number}: clip {name.strip()!r} has a score already")
-        known[name.strip()] = value
+    scores = read_scores(path)
     names = clips.values("id")
-    missing = [name for name in names if name not in known]
+    missing = [name for name in names if name not in scores]
     if missing:
         raise DataError(f"{path} has no score for {len(missing)} of {len(names)} clips, such as {missing[0]}")
-    return np.array([known[name] for name in names])
+    return np.array([scores[name][0] for name in names])
+
+
+def scores_of(cfg: VoiceAuthConfig, detector: Detector | None, clips: Clips) -> np.ndarray:
+    """Score clips with the detector of a config, from `detector_of`, or read their scores from its file, (N,)."""
+    if detector is not None:
+        return clip_scores(detector, clips)
+    return file_scores(str(cfg.detector.scores), clips)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -19,22 +20,20 @@ PART = 256  # clips between two writes
 
 
 class Embedder:
-    """The verifier of a run, and what it made before.
+    """The verifier of a run, and the embeddings that it made before.
 
     Args:
         cfg: names the verifier, and the data that the clips' ids belong to.
         run: whose cache is used.
-        verifier: to use instead of the one that the config names.
     """
 
-    def __init__(self, cfg: VoiceAuthConfig, run: RunFolder, verifier: Verifier | None = None) -> None:
-        self.cfg = cfg
-        self._verifier = verifier
-        made_of = {"data": cfg.data.model_dump(mode="json", exclude={"workers"}), "verifier": cfg.verifier.spec}
-        self.file = run.cache / f"embeddings-{digest(made_of)}.npz"
+    def __init__(self, cfg: VoiceAuthConfig, run: RunFolder) -> None:
+        self.cfg = cfg.verifier
+        decides = {"data": cfg.data.model_dump(mode="json", exclude={"workers"}), "verifier": cfg.verifier.spec}
+        self.file = run.cache / f"embeddings-{digest(decides)}.npz"
         self._known: dict[str, np.ndarray] = _read(self.file) if self.file.exists() else {}
 
-    @property
+    @cached_property
     def verifier(self) -> Verifier:
         """The verifier, loaded when it is first needed.
 
@@ -42,9 +41,7 @@ class Embedder:
             ConfigError: no such verifier.
             MissingExtra: its weights are not installed.
         """
-        if self._verifier is None:
-            self._verifier = load_verifier(self.cfg.verifier.spec)
-        return self._verifier
+        return load_verifier(self.cfg.spec)
 
     def of(self, clips: Clips) -> np.ndarray:
         """Give the embeddings of clips, (N, D), by id; what is not known is made and kept."""
@@ -52,24 +49,20 @@ class Embedder:
         missing = [index for index, name in enumerate(names) if name not in self._known]
         for start in range(0, len(missing), PART):
             part = missing[start : start + PART]
-            made = self.embed([clips.wave(index) for index in part], clips.rate_hz)
-            self._known.update(zip(names[part], made, strict=True))
+            embeddings = self.embed([clips.wave(index) for index in part], clips.rate_hz)
+            self._known.update(zip(names[part], embeddings, strict=True))
             self._write()
         return np.stack([self._known[name] for name in names])
 
     def embed(self, waves: Sequence[np.ndarray], rate_hz: int) -> np.ndarray:
         """Embed waveforms that are not kept, (N, D)."""
-        size = self.cfg.verifier.batch
-        parts = [
-            self.verifier.embed(waves[start : start + size], [rate_hz] * len(waves[start : start + size]))
-            for start in range(0, len(waves), size)
-        ]
-        return np.concatenate(parts)
+        batches = [waves[start : start + self.cfg.batch] for start in range(0, len(waves), self.cfg.batch)]
+        return np.concatenate([self.verifier.embed(batch, [rate_hz] * len(batch)) for batch in batches])
 
     def _write(self) -> None:
         names = np.array(list(self._known))
-        with atomic_path(self.file) as temporary, open(temporary, "wb") as out:
-            np.savez(out, names=names, embeddings=np.stack(list(self._known.values())))
+        with atomic_path(self.file) as temporary, open(temporary, "wb") as file:
+            np.savez(file, names=names, embeddings=np.stack(list(self._known.values())))
 
 
 def _read(file: Path) -> dict[str, np.ndarray]:

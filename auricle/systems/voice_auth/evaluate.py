@@ -1,168 +1,145 @@
-"""`evaluate`: the audit of verifier and detector, what stands beside it, and whether to believe it."""
+"""`evaluate`: the audit of verifier and detector, the baselines of both, and the leak check."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from auricle.core.files import write_jsonl
-from auricle.core.report import MetricRow, Report, pool
-from auricle.core.run import RunFolder, environment
+from auricle.backbones.classical import numbers
+from auricle.core.report import MetricRow
+from auricle.core.run import RunFolder
 from auricle.data import fields
 from auricle.data.clips import Clips
 from auricle.data.protocols import read_audit_trials, read_trials, write_trials
 from auricle.metrics.audit import AttackTrials, Audit, AuditRow, audit
-from auricle.systems.voice_auth import controls, data, page, sweeps
-from auricle.systems.voice_auth.brought import score_trials
+from auricle.report.evaluation import Evaluation
+from auricle.systems.voice_auth import controls, data, sweeps
+from auricle.systems.voice_auth.clips import ATTACK, ENROL, ROLE, TARGET, TARGET_GROUP, genuine_and_attacks, of_split
 from auricle.systems.voice_auth.config import VoiceAuthConfig
-from auricle.systems.voice_auth.detectors import clip_scores, file_scores
+from auricle.systems.voice_auth.detectors import scores_of
 from auricle.systems.voice_auth.embeddings import Embedder
-from auricle.systems.voice_auth.infer import Login, load
-from auricle.systems.voice_auth.plan import ENROL
+from auricle.systems.voice_auth.infer import VoiceLogin, load
+from auricle.systems.voice_auth.page import page
 from auricle.systems.voice_auth.rows import (
+    audit_of,
     chance_rows,
-    genuine_and_attacks,
     metric_rows,
-    tandem_verdict,
+    tandem_sentence,
     unmeasured,
     unprinted,
-    verdicts,
+    verifier_sentences,
 )
-from auricle.systems.voice_auth.train import of_split
-from auricle.systems.voice_auth.trials import make_trials, models
-from auricle.train.baselines import numbers
+from auricle.systems.voice_auth.trials import Cohort, make_trials
+from auricle.systems.voice_auth.user_trials import score_trials
 
 TOY = "a few voices and classical attacks: it shows how the audit works, not how safe a product is"
 
 
-def evaluate(cfg: VoiceAuthConfig, run: RunFolder) -> Report:
-    """Audit a run; write ``scores/``, ``report.json`` and ``report.html``.
+def evaluate(cfg: VoiceAuthConfig, run: RunFolder) -> Evaluation:
+    """Audit a run.
 
     Args:
         cfg: the run's config.
         run: a trained run.
 
     Returns:
-        The report: the verifier on all voices, both halves on the test voices, baselines, leave-one-generator-out
-        matrix, sweeps, threshold transfer, leak check.
+        The verifier on all voices, both halves on the test voices, baselines, leave-one-generator-out matrix, sweeps,
+        threshold transfer, leak check.
     """
     login = load(run.path)
     clips = data.load(cfg, run)
     embedder = Embedder(cfg, run)
     embeddings = embedder.of(clips)
-    whole = verifier_audit(cfg, clips, embeddings)
-    both = tandem_audit(cfg, clips, embeddings, login)
-    rows = [*main_rows(whole, both, cfg.data.source), *metadata_verifier(cfg, clips)]
-    notes = [*unprinted(whole.audit, "verifier, all voices"), *unprinted(both.audit, "test voices")]
-    notes += unmeasured([*reported(whole), *both.audit.rows])
+    scores = detector_scores(cfg, clips, login)
+    verifier_trials = make_trials(clips, embeddings, cohort=cohort(cfg, clips, embeddings))
+    verifier = audit_of(cfg, verifier_trials)
+    tandem, tandem_trials = tandem_audit(cfg, clips, embeddings, scores, login)
+    rows = [*main_rows(verifier, tandem), *metadata_verifier(cfg, clips)]
+    notes = [*unprinted(verifier, "verifier, all voices"), *unprinted(tandem, "test voices")]
+    notes += unmeasured([*reported(verifier), *tandem.rows])
     matrix: dict[str, Any] = {}
-    leaks = False
+    leak = False
     if cfg.eval.controls:
-        found, matrix = controls.beside(cfg, run, clips)
-        rows += found
+        baselines, matrix = controls.baseline_rows(cfg, run, clips)
+        rows += baselines
         if "recoded" in cfg.data.controls:
-            row, leaks = controls.leak(cfg, run, clips)
+            row, leak = controls.leak_row(cfg, run, clips)
             rows.append(row)
-    rows += robustness(cfg, clips, embeddings, embedder, login)
-    said = [*verdicts(whole.audit), tandem_verdict(both.audit)]
-    report = Report(
-        system="voice_auth",
-        preset=login.preset,
-        data=cfg.data.source,
-        toy=login.toy,
-        seeds=[cfg.seed],
-        environment=environment(),
-        metrics=unique(rows),
-        warnings=[said[0], *([TOY] if login.toy else []), *dict.fromkeys([*notes, *whole.audit.notes])],
-        leak=leaks,
+    rows += sweeps.robustness(cfg, clips, embeddings, embedder, login)
+    sentences = [*verifier_sentences(verifier), tandem_sentence(tandem)]
+    return Evaluation(
+        unique(rows),
+        cfg.data.source,
+        warnings=[sentences[0], *([TOY] if login.toy else []), *dict.fromkeys([*notes, *verifier.notes])],
+        lead=[sentence for sentence in sentences if sentence],
+        details=details(rows, clips),
+        leak=leak,
         extra={
-            "verdict": [text for text in said if text],
             "verifier": cfg.verifier.spec,
-            "points": [point._asdict() for point in whole.audit.points],
-            "decisions": [asdict(one) for one in both.audit.decisions],
+            "points": [point._asdict() for point in verifier.points],
+            "decisions": [asdict(decisions) for decisions in tandem.decisions],
             "left_out": matrix,
-            "details": details(rows, clips),
         },
+        scores={
+            "verifier.npz": partial(write_trials, trials=verifier_trials),
+            "tandem.npz": partial(write_trials, trials=tandem_trials),
+            "test.jsonl": clip_rows(clips, scores),
+        },
+        page=page(verifier, verifier_trials, tandem, tandem_trials, matrix),
     )
-    write_trials(run.scores / "verifier.npz", whole.trials)
-    write_trials(run.scores / "tandem.npz", both.trials)
-    write_jsonl(run.scores / "test.jsonl", clip_rows(both.clips, both.scores))
-    report.save(run.path / "report.json")
-    page.write(run, cfg, report, whole.audit, whole.trials, both.audit, both.trials)
-    return report
 
 
-class Audited:
-    """An audit with the trials and clips behind it."""
-
-    def __init__(self, found: Audit, trials: AttackTrials, clips: Clips, scores: np.ndarray | None) -> None:
-        self.audit, self.trials, self.clips, self.scores = found, trials, clips, scores
-
-
-def verifier_audit(cfg: VoiceAuthConfig, clips: Clips, embeddings: np.ndarray) -> Audited:
-    """Audit the verifier on all voices, with thresholds set on their own zero-effort trials."""
-    trials = make_trials(
-        clips, embeddings, models(clips, embeddings), cohort=cohort(clips, embeddings), top=cfg.verifier.as_norm
-    )
-    found = audit(trials, fars=cfg.eval.fars, replicates=cfg.eval.bootstrap, seed=cfg.seed)
-    return Audited(found, trials, clips, None)
+def detector_scores(cfg: VoiceAuthConfig, clips: Clips, login: VoiceLogin) -> np.ndarray:
+    """Score the genuine clips and attacks of the test voices, (N,); NaN for all other clips."""
+    scores = np.full(len(clips), np.nan)
+    chosen = of_split(clips, "test") & genuine_and_attacks(clips)
+    scores[chosen] = scores_of(cfg, login.detector, clips.where(chosen))
+    return scores
 
 
-def cohort(clips: Clips, embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Give the enrolment utterances and their speaker groups, for AS-norm."""
-    chosen = clips.values("role") == ENROL
-    return embeddings[chosen], clips.values(fields.SPEAKER_GROUP)[chosen]
+def cohort(cfg: VoiceAuthConfig, clips: Clips, embeddings: np.ndarray) -> Cohort | None:
+    """Give the enrolment utterances as the cohort of AS-norm; None where scores are plain cosines."""
+    if not cfg.verifier.as_norm:
+        return None
+    chosen = clips.values(ROLE) == ENROL
+    return Cohort(embeddings[chosen], clips.values(fields.SPEAKER_GROUP)[chosen], cfg.verifier.as_norm)
 
 
-def tandem_audit(cfg: VoiceAuthConfig, clips: Clips, embeddings: np.ndarray, login: Login) -> Audited:
-    """Audit both halves on the test voices, with every threshold set on other voices."""
-    tested, other = of_split(clips, "test"), of_split(clips, "train", "dev")
-    test, dev = clips.where(tested), clips.where(other)
-    heard = test.where(genuine_and_attacks(test))
-    scores = np.full(len(test), np.nan)
-    if cfg.detector.scores is not None:
-        scores[genuine_and_attacks(test)] = file_scores(cfg.detector.scores, heard)
-    elif login.detector is not None:
-        scores[genuine_and_attacks(test)] = clip_scores(login.detector, heard)
-    trials = make_trials(
-        test, embeddings[tested], models(test, embeddings[tested]), seen=cfg.data.seen, detector=scores
-    )
-    dev_trials = make_trials(dev, embeddings[other], models(dev, embeddings[other]))
-    found = audit(
-        trials,
-        points=login.points,
-        replicates=cfg.eval.bootstrap,
-        seed=cfg.seed,
-        detector_threshold=login.calibration.threshold,
-        dev=dev_trials,
-    )
-    return Audited(found, trials, heard, scores[genuine_and_attacks(test)])
+def tandem_audit(
+    cfg: VoiceAuthConfig, clips: Clips, embeddings: np.ndarray, scores: np.ndarray, login: VoiceLogin
+) -> tuple[Audit, AttackTrials]:
+    """Audit both halves on the test voices, with every threshold set on other voices; the audit and its trials."""
+    test, dev = of_split(clips, "test"), of_split(clips, "train", "dev")
+    trials = make_trials(clips.where(test), embeddings[test], seen=cfg.data.seen, detector=scores[test])
+    dev_trials = make_trials(clips.where(dev), embeddings[dev])
+    threshold = login.calibration.threshold
+    return audit_of(cfg, trials, points=login.points, detector_threshold=threshold, dev=dev_trials), trials
 
 
-def reported(whole: Audited) -> list[AuditRow]:
+def reported(verifier: Audit) -> list[AuditRow]:
     """Give the verifier's rows on all voices; what needs a calibration on other voices is of the test voices."""
-    return [row for row in whole.audit.rows if row.name not in ("act_dcf", "cllr") and row.domain is None]
+    return [row for row in verifier.rows if row.name not in ("act_dcf", "cllr") and row.domain is None]
 
 
-def main_rows(whole: Audited, both: Audited, name: str) -> list[MetricRow]:
+def main_rows(verifier: Audit, tandem: Audit) -> list[MetricRow]:
     """Put the two audits into rows: the verifier on all voices; the detector, the tandem and costs on test voices."""
-    alone = reported(whole)
     kept = ("act_dcf", "cllr", "detector_eer", "generalisation_ratio", "min_tdcf")
-    tandem = [
+    both = [
         row
-        for row in both.audit.rows
+        for row in tandem.rows
         if row.name in kept or (row.name.startswith("tandem_") and row.language is None and row.condition is None)
     ]
-    ours = [row for row in both.audit.rows if row.name == "bypass_rate" and row.domain and not row.generator]
+    by_domain = [row for row in tandem.rows if row.name == "bypass_rate" and row.domain and not row.generator]
     return [
-        *metric_rows(alone, name),
-        *chance_rows(whole.audit.points, name),
-        *metric_rows(tandem, name),
-        *metric_rows(ours, name, "test voices, "),
+        *metric_rows(reported(verifier)),
+        *chance_rows(verifier.points),
+        *metric_rows(both),
+        *metric_rows(by_domain, "test voices, "),
     ]
 
 
@@ -170,32 +147,11 @@ def metadata_verifier(cfg: VoiceAuthConfig, clips: Clips) -> list[MetricRow]:
     """Verify by ten plain numbers of the file: what a verifier could know without listening."""
     table = numbers(clips)
     table = (table - table.mean(axis=0)) / np.maximum(table.std(axis=0), 1e-9)
-    length = np.maximum(np.linalg.norm(table, axis=1, keepdims=True), 1e-9)
-    plain = table / length
-    trials = make_trials(clips, plain, models(clips, plain))
-    found = audit(trials, fars=cfg.eval.fars, replicates=cfg.eval.bootstrap, seed=cfg.seed)
+    unit = table / np.maximum(np.linalg.norm(table, axis=1, keepdims=True), 1e-9)
+    result = audit_of(cfg, make_trials(clips, unit))
     names = ("eer", "bypass_rate", "false_rejection")
-    own = [row for row in found.rows if row.name in names and not (row.generator or row.language)]
-    rows = metric_rows(own, cfg.data.source)
-    return [row.model_copy(update={"baseline": "metadata"}) for row in rows]
-
-
-def robustness(
-    cfg: VoiceAuthConfig, clips: Clips, embeddings: np.ndarray, embedder: Embedder, login: Login
-) -> list[MetricRow]:
-    """Sweep noise, codecs, durations and enrolment length on the test voices, and carry thresholds to other sources."""
-    tested = of_split(clips, "test")
-    test = clips.where(tested)
-    points = [point for point in login.points if point.usable]
-    rows = sweeps.transfer(cfg, clips, embeddings)
-    if not points or not cfg.eval.sweep_clips:
-        return rows
-    heard = test.where(genuine_and_attacks(test))
-    enrolled = models(test, embeddings[tested])
-    rows += sweeps.sweep(
-        cfg, heard, clips.where(~tested), enrolled, points, embedder, login.detector, login.calibration.threshold
-    )
-    return [*rows, *sweeps.enrolment(cfg, test, embeddings[tested], points)]
+    rows = [row for row in result.rows if row.name in names and not (row.generator or row.language)]
+    return metric_rows(rows, baseline="metadata")
 
 
 def details(rows: Sequence[MetricRow], clips: Clips) -> list[str]:
@@ -210,31 +166,18 @@ def unique(rows: Sequence[MetricRow]) -> list[MetricRow]:
     return list({row.key: row for row in reversed(rows)}.values())[::-1]
 
 
-def clip_rows(clips: Clips, scores: np.ndarray | None) -> list[dict[str, Any]]:
-    """Give one row a test clip, for ``scores/``."""
-    kept = (
-        fields.LABEL, fields.FAMILY, fields.GENERATOR, "attack", "target", "target_group", fields.LANGUAGE, fields.PAIR,
-    )  # fmt: skip
-    return [
-        {
-            "id": fact["id"],
-            "detector": None if scores is None or np.isnan(scores[place]) else float(scores[place]),
-            **{name: fact.get(name) for name in kept},
-        }
-        for place, fact in enumerate(clips.facts)
-    ]
+def clip_rows(clips: Clips, scores: np.ndarray) -> list[dict[str, Any]]:
+    """Give one row for each genuine clip and attack of the test voices, with the detector's score of it (N,)."""
+    names = (fields.LABEL, fields.FAMILY, fields.GENERATOR, ATTACK, TARGET, TARGET_GROUP, fields.LANGUAGE, fields.PAIR)
+    rows = []
+    for index in np.flatnonzero(of_split(clips, "test") & genuine_and_attacks(clips)):
+        fact, score = clips.facts[index], scores[index]
+        known = {name: fact.get(name) for name in names}
+        rows.append({"id": fact["id"], "detector": None if np.isnan(score) else float(score), **known})
+    return rows
 
 
-def pool_runs(folders: Sequence[Path]) -> Report:
-    """Pool finished runs over seeds and splits.
-
-    Raises:
-        DataError: a folder without a report.
-    """
-    return pool([Report.load(folder / "report.json") for folder in folders])
-
-
-def evaluate_manifest(cfg: VoiceAuthConfig, run: RunFolder, path: str | Path) -> Report:
+def evaluate_manifest(cfg: VoiceAuthConfig, run: RunFolder, path: str | Path) -> Evaluation:
     """Audit a trained run on trials of the user's own clips; the thresholds are set on those trials' impostors.
 
     Args:
@@ -242,26 +185,18 @@ def evaluate_manifest(cfg: VoiceAuthConfig, run: RunFolder, path: str | Path) ->
         run: a trained run.
         path: a CSV of attack trials (see `auricle.data.protocols.attack_trials`), beside the clips that it names.
 
-    Returns:
-        The audit as a report; the trials go to ``scores/<list>.npz`` and the report to ``report-<list>.json``.
-
     Raises:
         DataError: a list that cannot carry an audit, or files that are no usable audio; each is named.
     """
     login = load(run.path)
     trials = score_trials(login, path)
     threshold = login.calibration.threshold if trials.detector is not None else None
-    found = audit(
-        trials, fars=cfg.eval.fars, replicates=cfg.eval.bootstrap, seed=cfg.seed, detector_threshold=threshold
-    )
+    result = audit_of(cfg, trials, detector_threshold=threshold)
     name = Path(path).stem
-    report = _scored(found, name, login.preset, login.toy, [cfg.seed])
-    write_trials(run.scores / f"{name}.npz", trials)
-    report.save(run.path / f"report-{name}.json")
-    return report
+    return _external(result, name, login.toy, {f"{name}.npz": partial(write_trials, trials=trials)})
 
 
-def evaluate_scores(score_file: str | Path, key_file: str | Path) -> Report:
+def evaluate_scores(score_file: str | Path, key_file: str | Path) -> Evaluation:
     """Audit any verifier by its score file; no model is needed.
 
     Args:
@@ -270,22 +205,27 @@ def evaluate_scores(score_file: str | Path, key_file: str | Path) -> Report:
         key_file: what the trials are: our CSV of attack trials, or ASVspoof's keys; see
             `auricle.data.protocols.read_audit_trials`.
 
-    Returns:
-        The audit as a report.
-
     Raises:
         DataError: files that are missing, damaged or do not fit each other.
     """
-    whole = Path(score_file).suffix.lower() in (".npz", ".parquet")
-    trials = read_trials(score_file) if whole else read_audit_trials(score_file, key_file)
-    return _scored(audit(trials), Path(score_file).stem, "scores", toy=False, seeds=[])
+    table = Path(score_file).suffix.lower() in (".npz", ".parquet")
+    trials = read_trials(score_file) if table else read_audit_trials(score_file, key_file)
+    return _external(audit(trials), Path(score_file).stem, False, {})
 
 
-def _scored(found: Audit, name: str, preset: str, toy: bool, seeds: list[int]) -> Report:
-    """Put an audit of trials from outside into a report."""
-    return Report(
-        system="voice_auth", preset=preset, data=name, toy=toy, seeds=seeds, environment=environment(),
-        metrics=unique([*metric_rows(found.rows, name), *chance_rows(found.points, name)]),
-        warnings=[*verdicts(found), tandem_verdict(found) or "no detector scores: the verifier alone",
-                  *([TOY] if toy else []), *unprinted(found, "all trials"), *unmeasured(found.rows), *found.notes],
-    )  # fmt: skip
+def _external(result: Audit, name: str, toy: bool, scores: dict[str, Any]) -> Evaluation:
+    """Give the audit of trials from outside."""
+    return Evaluation(
+        unique([*metric_rows(result.rows), *chance_rows(result.points)]),
+        name,
+        warnings=[
+            *verifier_sentences(result),
+            tandem_sentence(result) or "no detector scores: the verifier alone",
+            *([TOY] if toy else []),
+            *unprinted(result, "all trials"),
+            *unmeasured(result.rows),
+            *result.notes,
+        ],
+        toy=toy,
+        scores=scores,
+    )

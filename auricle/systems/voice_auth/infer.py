@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from auricle.audio.ahead import Decoded, score_files
 from auricle.audio.check import check
 from auricle.backbones.speaker import Verifier, load_verifier
-from auricle.core.config import parse
+from auricle.core.answers import Refused
 from auricle.core.errors import CheckpointError, DataError
-from auricle.core.run import RunFolder
+from auricle.core.request import Request
+from auricle.core.run import open_trained
 from auricle.metrics.calibration import Calibration
 from auricle.metrics.verification import OperatingPoint
+from auricle.systems.batching import Decoded, score_files
 from auricle.systems.voice_auth.config import VoiceAuthConfig
-from auricle.systems.voice_auth.detectors import Detector, Own, handed_in
+from auricle.systems.voice_auth.detectors import Detector, detector_of
 from auricle.systems.voice_auth.network import Network
-from auricle.systems.voice_auth.train import FINAL
 from auricle.train.checkpoint import load_model
 
 SHORT_S = 1.0
@@ -30,68 +31,55 @@ LAPTOP = (
     "laptop-model: a detector trained in minutes on a few voices and classical fakes, and thresholds set on few "
     "impostors; it shows the method and must not decide about anybody"
 )
+DECISIONS = {  # by what the verifier and the detector accept
+    (True, True): "accept",
+    (True, False): "rejected by detector",
+    (False, True): "rejected by verifier",
+    (False, False): "rejected by both",
+}
 
 
 @dataclass(frozen=True)
-class Answer:
-    """The answer for one input: either `error`, or everything else.
+class LoginAnswer:
+    """The answer for one input.
 
     Attributes:
         input: the path as given or found.
         score: the detector's, higher is more bona fide; None where the run has a score file instead of a detector.
-        p_bonafide: probability of bona fide at prior 0.5, by Platt scaling on dev.
+        p_bonafide: probability of bona fide at prior 0.5, by Platt scaling on dev; None without a score.
         label: bonafide, spoof or undecided.
-        threshold: the detector's, at the dev EER.
-        best: pseudonym of the enrolled voice that is most alike.
+        threshold: the detector's, at the dev EER; None without a score.
+        best_match: pseudonym of the enrolled voice that is most alike.
         cosine: with its model.
-        verifier_threshold: at the false-accept target `far`.
-        far: the strictest target that the run's impostor trials carry.
+        verifier_threshold: at the false-accept target `false_accept_target`.
+        false_accept_target: the strictest one that the run's impostor trials carry.
         decision: ``accept``, ``rejected by detector``, ``rejected by verifier`` or ``rejected by both``.
         duration_s: length in seconds.
         warnings: what to know before using the answer.
-        error: why there is no answer.
     """
 
     input: str
-    score: float | None = None
-    p_bonafide: float | None = None
-    label: str = "undecided"
-    threshold: float | None = None
-    best: str = ""
-    cosine: float = 0.0
-    verifier_threshold: float = 0.0
-    far: float = 0.0
-    decision: str = ""
-    duration_s: float = 0.0
+    score: float | None
+    p_bonafide: float | None
+    label: str
+    threshold: float | None
+    best_match: str
+    cosine: float
+    verifier_threshold: float
+    false_accept_target: float
+    decision: str
+    duration_s: float
     warnings: tuple[str, ...] = ()
-    error: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Give the result as plain JSON values; a refused input has only ``input`` and ``error``."""
-        if self.error is not None:
-            return {"input": self.input, "error": self.error}
-
-        def short(value: float | None) -> float | None:
-            return None if value is None else round(value, 6)
-
-        return {
-            "input": self.input,
-            "score": short(self.score),
-            "p_bonafide": short(self.p_bonafide),
-            "label": self.label,
-            "threshold": short(self.threshold),
-            "best_match": self.best,
-            "cosine": short(self.cosine),
-            "verifier_threshold": short(self.verifier_threshold),
-            "false_accept_target": self.far,
-            "decision": self.decision,
-            "duration_s": round(self.duration_s, 3),
-            "warnings": list(self.warnings),
-        }
+        """Give the answer as plain JSON values."""
+        rounded = ("score", "p_bonafide", "threshold", "cosine", "verifier_threshold")
+        short = {name: None if (value := getattr(self, name)) is None else round(value, 6) for name in rounded}
+        return {**vars(self), **short, "duration_s": round(self.duration_s, 3), "warnings": list(self.warnings)}
 
 
 @dataclass
-class Login:
+class VoiceLogin:
     """A trained run: detector, enrolled voices, thresholds.
 
     Attributes:
@@ -111,28 +99,21 @@ class Login:
     names: tuple[str, ...]
     models: np.ndarray
     points: tuple[OperatingPoint, ...]
-    _verifier: Verifier | None = field(default=None, repr=False)
-    _detector: Detector | None = field(default=None, repr=False)
 
     @property
     def toy(self) -> bool:
         """Whether its answers are toy answers: every preset but ``paper``."""
         return self.preset != "paper"
 
-    @property
+    @cached_property
     def verifier(self) -> Verifier:
         """The verifier, loaded at first use."""
-        if self._verifier is None:
-            self._verifier = load_verifier(self.cfg.verifier.spec)
-        return self._verifier
+        return load_verifier(self.cfg.verifier.spec)
 
-    @property
+    @cached_property
     def detector(self) -> Detector | None:
-        """The detector; None where the run has scores of its own clips only."""
-        if self._detector is None and self.cfg.detector.scores is None:
-            own = Own(self.network, self.cfg.data.rate_hz, self.cfg.eval.batch)
-            self._detector = own if self.cfg.detector.run is None else handed_in(self.cfg.detector.run)
-        return self._detector
+        """The detector, loaded at first use; None where the run has scores of its own clips only."""
+        return detector_of(self.cfg, self.network)
 
     @property
     def point(self) -> OperatingPoint:
@@ -166,38 +147,34 @@ class Login:
         cosines = self.verifier.embed(waves, rates_hz).astype(np.float64) @ self.models.T  # (N, V)
         return [(self.names[best], float(row[best])) for row, best in zip(cosines, cosines.argmax(1), strict=True)]
 
-    def answers(self, clips: Sequence[Decoded]) -> list[Answer]:
+    def answers(self, clips: Sequence[Decoded]) -> list[LoginAnswer]:
         """Answer for decoded files; each as if it were alone."""
         waves, rates_hz = [clip.wave for clip in clips], [clip.rate_hz for clip in clips]
         scores = [None] * len(clips) if self.detector is None else self.detector.scores(waves, rates_hz)
         matches = self.match(waves, rates_hz)
         return [self._answer(*each) for each in zip(clips, scores, matches, strict=True)]
 
-    def _answer(self, clip: Decoded, score: float | None, match: tuple[str, float]) -> Answer:
+    def _answer(self, clip: Decoded, score: float | None, match: tuple[str, float]) -> LoginAnswer:
         name, cosine = match
-        point = self.point
-        same = cosine >= point.threshold
-        real = score is None or score > self.calibration.threshold
-        decision = {
-            (True, True): "accept", (True, False): "rejected by detector", (False, True): "rejected by verifier",
-            (False, False): "rejected by both",
-        }[same, real]  # fmt: skip
-        return Answer(
-            clip.path,
-            score,
-            None if score is None else float(self.calibration.probability([score])[0]),
-            "undecided" if score is None else self.calibration.label(score),
-            None if score is None else self.calibration.threshold,
-            name,
-            cosine,
-            point.threshold,
-            point.far_target,
-            decision,
-            clip.duration_s,
-            tuple(self._notes(clip, point)),
+        calibration = self.calibration
+        accepted = cosine >= self.point.threshold
+        real = score is None or score > calibration.threshold
+        return LoginAnswer(
+            input=clip.input,
+            score=score,
+            p_bonafide=None if score is None else float(calibration.probability([score])[0]),
+            label="undecided" if score is None else calibration.label(score),
+            threshold=None if score is None else calibration.threshold,
+            best_match=name,
+            cosine=cosine,
+            verifier_threshold=self.point.threshold,
+            false_accept_target=self.point.far_target,
+            decision=DECISIONS[accepted, real],
+            duration_s=clip.duration_s,
+            warnings=tuple(self._warnings(clip)),
         )
 
-    def _notes(self, clip: Decoded, point: OperatingPoint) -> Iterator[str]:
+    def _warnings(self, clip: Decoded) -> Iterator[str]:
         """Say what to know before using an answer."""
         if self.toy:
             yield LAPTOP
@@ -206,49 +183,42 @@ class Login:
             yield f"too-short: {clip.duration_s:.2f} s; below {SHORT_S:g} s neither verifier nor detector is reliable"
         if clip.duration_s > LONGEST_S:
             yield f"first-minute: only the first {LONGEST_S:g} s were used"
-        if not point.usable:
-            yield f"few-impostors: the threshold rests on {point.n} impostor trials"
+        if not self.point.usable:
+            yield f"few-impostors: the threshold rests on {self.point.n} impostor trials"
         if self.detector is None:
             yield "no-detector: the run has a score file, so only the verifier decides"
 
 
-def load(folder: str | Path) -> Login:
+def load(folder: str | Path) -> VoiceLogin:
     """Load a trained run from its folder.
 
     Raises:
-        CheckpointError: not a run folder, an untrained or a damaged one.
+        CheckpointError: not a run folder, another system's run, an untrained or a damaged one.
     """
-    run = RunFolder(Path(folder))
-    saved = run.saved_config()
-    final = run.checkpoints / FINAL
-    if not final.is_dir():
-        raise CheckpointError(
-            f"{folder} is not trained: there is no {final}; go on with: auricle run voice_auth --run {folder}"
-        )
-    cfg = parse(VoiceAuthConfig, saved["config"])
-    network = Network(cfg)
-    meta = load_model(final, network)
+    trained = open_trained(folder, "voice_auth", VoiceAuthConfig)
+    network = Network(trained.cfg)
+    meta = load_model(trained.final, network)
     try:
         calibration = Calibration.from_dict(meta["calibration"])
         names = tuple(meta["enrolled"])
         models = np.array([meta["enrolled"][name] for name in names], np.float64)
         points = tuple(OperatingPoint(**point) for point in meta["points"])
     except (KeyError, TypeError, ValueError, DataError) as error:
-        raise CheckpointError(f"{final}/meta.json is damaged: {error}") from None
+        raise CheckpointError(f"{trained.final}/meta.json is damaged: {error}") from None
     network.eval()
-    return Login(network, cfg, str(saved["preset"]), calibration, names, models, points)
+    return VoiceLogin(network, trained.cfg, trained.preset, calibration, names, models, points)
 
 
-def infer(model: Login, inputs: Iterable[str | Path]) -> Iterator[Answer]:
-    """Answer for files and folders, in order; a bad one gives an answer with `error` and the rest goes on.
+def infer(model: VoiceLogin, requests: Iterable[Request]) -> Iterator[LoginAnswer | Refused]:
+    """Answer for the audio of requests, in order; what is no usable audio is refused and the rest goes on.
 
     Files are decoded ahead in threads and answered for in batches, as many at once as torch has threads
     (``torch.set_num_threads``).
 
     Args:
         model: from `load`.
-        inputs: files, or folders whose audio files are taken in sorted order.
+        requests: questions that have audio.
     """
     _ = model.verifier, model.detector  # loaded here, once, and not in several threads at a time
-    for clip, answer in score_files(model.answers, inputs, BATCH, longest_s=LONGEST_S):
-        yield Answer(clip.path, error=clip.error) if answer is None else answer
+    for clip, answer in score_files(model.answers, requests, BATCH, longest_s=LONGEST_S):
+        yield Refused(clip.input, str(clip.error)) if answer is None else answer

@@ -36,13 +36,13 @@ class PlainCNN(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Score features (B, T, F); (B, 2), columns spoof and bona fide."""
-        found = self.layers(features.unsqueeze(1)).flatten(2)  # (B, C, T' F')
-        logits: Tensor = self.head(self.dropout(torch.cat([found.mean(2), found.amax(2)], dim=1)))
+        maps = self.layers(features.unsqueeze(1)).flatten(2)  # (B, C, T' F')
+        logits: Tensor = self.head(self.dropout(torch.cat([maps.mean(2), maps.amax(2)], dim=1)))
         return logits
 
 
 class Network(nn.Module):
-    """A detector on waveforms, or on features that were made before by `raw_features`.
+    """A detector on waveforms, or on features that were made before by `item`.
 
     Spectral features lose their mean over the window and are divided by their spread over the training set. Every
     window has one length: a shorter clip is tiled (FOUND in the reference), so padding cannot change a result.
@@ -58,28 +58,37 @@ class Network(nn.Module):
 
     def __init__(self, cfg: VoiceAuthConfig) -> None:
         super().__init__()
-        own, rate_hz, high_hz = cfg.detector, cfg.data.rate_hz, cfg.data.band_hz
-        self.samples = round(own.segment_s * rate_hz)
+        settings, rate_hz, high_hz = cfg.detector, cfg.data.rate_hz, cfg.data.band_hz
+        self.samples = round(settings.segment_s * rate_hz)
         self.spectrum: LFCC | LogMel | None = None
         self.encoder: SpeechEncoder | None = None
-        hop = round(own.hop_s * rate_hz)
+        hop = round(settings.hop_s * rate_hz)
         size = 2 ** max(9, round(np.log2(WINDOW_S * rate_hz)))
-        if own.frontend == "lfcc":
+        if settings.frontend == "lfcc":
             # as many coefficients as filters: a rotation of the log spectrum that decorrelates it
             self.spectrum = LFCC(
-                rate_hz, n_filters=own.frontend_dim, n_coefficients=own.frontend_dim, n_fft=size, win_s=WINDOW_S,
-                hop_s=own.hop_s, high_hz=high_hz, deltas=0, center=False,
-            )  # fmt: skip
-        elif own.frontend == "logmel":
-            self.spectrum = LogMel(rate_hz, n_mels=own.frontend_dim, hop=hop, high_hz=high_hz, center=False)
+                rate_hz,
+                n_filters=settings.frontend_dim,
+                n_coefficients=settings.frontend_dim,
+                n_fft=size,
+                win_s=WINDOW_S,
+                hop_s=settings.hop_s,
+                high_hz=high_hz,
+                deltas=0,
+                center=False,
+            )
+        elif settings.frontend == "logmel":
+            self.spectrum = LogMel(rate_hz, n_mels=settings.frontend_dim, hop=hop, high_hz=high_hz, center=False)
         else:
-            self.encoder = _encoder(own, rate_hz)
-        self.register_buffer("scale", torch.ones(own.frontend_dim))
+            self.encoder = _encoder(settings, rate_hz)
+        self.register_buffer("scale", torch.ones(settings.frontend_dim))
         self.body: AASIST | PlainCNN
-        if own.kind == "aasist":
-            self.body = AASIST(own.frontend_dim, own.width, own.channels, own.graph, dropouts=own.dropouts)
+        if settings.kind == "aasist":
+            self.body = AASIST(
+                settings.frontend_dim, settings.width, settings.channels, settings.graph, dropouts=settings.dropouts
+            )
         else:
-            self.body = PlainCNN(own.channels, own.dropouts[-1])
+            self.body = PlainCNN(settings.channels, settings.dropouts[-1])
 
     @property
     def steps(self) -> int:
@@ -116,42 +125,37 @@ class Network(nn.Module):
         Returns:
             (B, 2), columns spoof and bona fide.
         """
-        if x.ndim == 2:
-            x = self._window(x, lengths)
-            if self.encoder is not None:
-                logits: Tensor = self.body(self.encoder(x)[0])
-                return logits
-            assert_spectrum = self.spectrum
-            if assert_spectrum is None:  # one of the two is always there
-                raise ConfigError("the detector has no front end")
-            with torch.no_grad():
-                x = x * (LEVEL / x.square().mean(dim=1).sqrt().clamp_min(1e-6))[:, None]
-                x = assert_spectrum(x)
-        x = (x - x.mean(dim=1, keepdim=True)) / self.scale
-        scored: Tensor = self.body(x)
-        return scored
+        if self.encoder is not None:
+            x = self.encoder(self._window(x, lengths))[0]
+        else:
+            if x.ndim == 2 and self.spectrum is not None:
+                x = self._window(x, lengths)
+                with torch.no_grad():
+                    x = self.spectrum(x * (LEVEL / x.square().mean(dim=1).sqrt().clamp_min(1e-6))[:, None])
+            x = (x - x.mean(dim=1, keepdim=True)) / self.scale
+        logits: Tensor = self.body(x)
+        return logits
 
     def _window(self, wave: Tensor, lengths: Tensor | None) -> Tensor:
         """Take the first window of each clip (B, N), tiled where the clip is shorter."""
         if lengths is None:
             lengths = torch.full((wave.shape[0],), wave.shape[1], device=wave.device)
-        place = torch.arange(self.samples, device=wave.device)[None] % lengths.to(wave.device)[:, None]
-        return wave.gather(1, place)
+        index = torch.arange(self.samples, device=wave.device)[None] % lengths.to(wave.device)[:, None]
+        return wave.gather(1, index)
 
 
-def _encoder(own: DetectorConfig, rate_hz: int) -> SpeechEncoder:
+def _encoder(settings: DetectorConfig, rate_hz: int) -> SpeechEncoder:
     """Set up the speech encoder that the config names."""
-    if own.encoder is None or own.encoder_config is None:
+    if settings.encoder is None or settings.encoder_config is None:
         raise ConfigError(
             "detector.frontend=ssl needs a speech encoder: give detector.encoder=FOLDER (wav2vec 2.0, XLS-R, WavLM or "
             "HuBERT as Transformers saves them) and detector.frontend_dim=WIDTH, or use lfcc or logmel"
         )
     if rate_hz != SpeechEncoder.rate_hz:
         raise ConfigError(f"data.rate_hz is {rate_hz}; speech encoders take {SpeechEncoder.rate_hz} Hz")
-    values = {key: value for key, value in own.encoder_config.items() if key not in ("name", "revision")}
-    return SpeechEncoder(
-        values, layer=None, freeze=own.encoder_freeze, pretrained=(own.encoder, own.encoder_revision)
-    )  # fmt: skip
+    values = {key: value for key, value in settings.encoder_config.items() if key not in ("name", "revision")}
+    pretrained = (settings.encoder, settings.encoder_revision)
+    return SpeechEncoder(values, layer=None, freeze=settings.encoder_freeze, pretrained=pretrained)
 
 
 def pieces(item: np.ndarray, steps: int) -> np.ndarray:
@@ -185,13 +189,13 @@ def score_items(network: Network, items: Sequence[np.ndarray], batch: int) -> np
         (N,) float64: logit of bona fide less logit of spoof.
     """
     network.eval()
-    cut = [pieces(item, network.steps) for item in items]
-    flat = np.concatenate(cut)
+    windows = [pieces(item, network.steps) for item in items]
+    stacked = np.concatenate(windows)
     device = network.scale.device
-    parts = []
-    for start in range(0, len(flat), batch):
-        logits = network(torch.from_numpy(np.ascontiguousarray(flat[start : start + batch])).to(device)).float().cpu()
-        parts.append((logits[:, 1] - logits[:, 0]).double().numpy())
-    scores = np.concatenate(parts)
-    ends = np.cumsum([len(part) for part in cut])
-    return np.array([part.mean() for part in np.split(scores, ends[:-1])])
+    scores = []
+    for start in range(0, len(stacked), batch):
+        x = torch.from_numpy(np.ascontiguousarray(stacked[start : start + batch])).to(device)
+        logits = network(x).float().cpu()
+        scores.append((logits[:, 1] - logits[:, 0]).double().numpy())
+    ends = np.cumsum([len(part) for part in windows])
+    return np.array([part.mean() for part in np.split(np.concatenate(scores), ends[:-1])])

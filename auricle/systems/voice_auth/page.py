@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
-from auricle.core.files import read_jsonl
-from auricle.core.report import Report
-from auricle.core.run import RunFolder
 from auricle.metrics.audit import AttackTrials, Audit
+from auricle.report.evaluation import Page
 from auricle.report.heatmap import Matrix, heat_map
-from auricle.report.html import render
 from auricle.report.plots import Curve, Plot, ScoreClasses, class_histogram
-from auricle.systems.voice_auth.config import VoiceAuthConfig
-from auricle.systems.voice_auth.rows import percent, table_of
+from auricle.systems.voice_auth.rows import DOMAINS, bypass_table, share_text
 
 NOTES = (
     "Bypass rate: the share of attacks on their own target that the verifier accepts. The threshold is the smallest "
@@ -26,45 +25,30 @@ NOTES = (
 )
 
 
-def write(
-    run: RunFolder,
-    cfg: VoiceAuthConfig,
-    report: Report,
-    alone: Audit,
-    trials: AttackTrials,
-    both: Audit,
-    tandem: AttackTrials,
-) -> None:
-    """Write ``report.html``.
+def page(
+    verifier: Audit, trials: AttackTrials, tandem: Audit, tandem_trials: AttackTrials, matrix: Mapping[str, Any]
+) -> Page:
+    """Draw the page of a run.
 
     Args:
-        run: where to.
-        cfg: the run's config, folded into the page.
-        report: the numbers.
-        alone: audit of the verifier.
+        verifier: audit of the verifier.
         trials: its trials.
-        both: audit of verifier and detector.
-        tandem: its trials.
+        tandem: audit of verifier and detector.
+        tandem_trials: its trials.
+        matrix: detector EERs by generator left out; empty where the controls were left out.
     """
-    log = run.path / "metrics.jsonl"
-    render(
-        report,
-        run.path / "report.html",
-        headline="bypass_rate",
-        curves=curves(tandem),
-        training=list(read_jsonl(log)) if log.exists() else [],
+    return Page(
         notes=NOTES,
-        config=cfg.model_dump(mode="json"),
-        lead=list(report.extra["verdict"]),
+        curves=detector_curves(tandem_trials),
         figures=[
-            ("Scores of the verifier", [verifier_scores(alone, trials)]),
-            ("Scores of the detector", detector_scores(both, tandem)),
-            ("Who passes where", maps(report, alone)),
+            ("Scores of the verifier", [verifier_scores(verifier, trials)]),
+            ("Scores of the detector", detector_scores(tandem, tandem_trials)),
+            ("Who passes where", [*left_out_map(matrix), *bypass_map(verifier)]),
         ],
     )
 
 
-def verifier_scores(found: Audit, trials: AttackTrials) -> Plot:
+def verifier_scores(result: Audit, trials: AttackTrials) -> Plot:
     """Draw own users, strangers and attacks by what the attacker has, with the thresholds that carry their target."""
     classes = {
         "own users": trials.score[trials.kind == "target"],
@@ -73,53 +57,52 @@ def verifier_scores(found: Audit, trials: AttackTrials) -> Plot:
     for generator in trials.generator.present():
         if generator:
             classes[generator] = trials.score[trials.generator == generator]
-    lines = {f"FAR {percent(point.far_target)}": point.threshold for point in found.points if point.usable}
+    lines = {f"FAR {share_text(point.far_target)}": point.threshold for point in result.points if point.usable}
     return class_histogram(ScoreClasses("verifier", classes, lines, "cosine with the claimed voice"))
 
 
-def detector_scores(found: Audit, trials: AttackTrials) -> list[Plot]:
+def detector_scores(result: Audit, trials: AttackTrials) -> list[Plot]:
     """Draw the detector's scores of genuine speech and of each attack, one score a clip."""
-    if trials.detector is None or found.detector_threshold is None:
+    if trials.detector is None or result.detector_threshold is None:
         return []
-    _, first = np.unique(np.asarray(trials.test), return_index=True)
+    first = _first_trials(trials)
     scores, generators = trials.detector[first], np.asarray(trials.generator)[first]
-    classes = {name or "genuine": scores[generators == name] for name in dict.fromkeys(sorted(set(generators)))}
-    lines = {"threshold": found.detector_threshold}
+    classes = {name or "genuine": scores[generators == name] for name in sorted(set(generators))}
+    lines = {"threshold": result.detector_threshold}
     return [class_histogram(ScoreClasses("detector", classes, lines, "score (higher: more bona fide)"))]
 
 
-def curves(trials: AttackTrials) -> list[Curve]:
+def detector_curves(trials: AttackTrials) -> list[Curve]:
     """Give the detector's DET curves on seen and unseen attacks."""
     if trials.detector is None or trials.domain is None:
         return []
-    _, first = np.unique(np.asarray(trials.test), return_index=True)
+    first = _first_trials(trials)
     scores, domain = trials.detector[first], np.asarray(trials.domain)[first]
     real = scores[domain == ""]
-    names = {"in": "seen attacks", "out": "unseen attacks"}
-    return [Curve(label, real, scores[domain == name]) for name, label in names.items() if (domain == name).any()]
+    return [Curve(label, real, scores[domain == name]) for name, label in DOMAINS.items() if (domain == name).any()]
 
 
-def maps(report: Report, found: Audit) -> list[Plot]:
-    """Draw the leave-one-generator-out matrix and the table of generator and language."""
-    plots = []
-    matrix = report.extra.get("left_out") or {}
-    if matrix:
-        values = np.array(matrix["eer"], dtype=np.float64)
-        if np.isfinite(values).any():
-            plots.append(
-                heat_map(
-                    Matrix(
-                        "Detector EER, each generator left out of training", matrix["families"], matrix["families"],
-                        values, "left out", "tested on", (0.0, 50.0), "%",
-                    )
-                )
-            )  # fmt: skip
-    point = next((point for point in found.points if point.usable), None)
-    if point is not None:
-        generators, languages, values = table_of(found, point.far_target)
-        if generators and len(languages) > 1:
-            title = f"Bypass rate at FAR {percent(point.far_target)}"
-            plots.append(
-                heat_map(Matrix(title, generators, languages, values, "attack", "language", (0.0, 100.0), "%"))
-            )
-    return plots
+def _first_trials(trials: AttackTrials) -> np.ndarray:
+    """Give the first trial of each clip: a detector has one score a clip."""
+    return np.unique(np.asarray(trials.test), return_index=True)[1]
+
+
+def left_out_map(matrix: Mapping[str, Any]) -> list[Plot]:
+    """Draw the detector's EER on each generator, with each generator left out of training."""
+    if not any(value is not None for row in matrix.get("eer", ()) for value in row):
+        return []
+    families, values = matrix["families"], np.array(matrix["eer"], dtype=np.float64)
+    title = "Detector EER, each generator left out of training"
+    return [heat_map(Matrix(title, families, families, values, "left out", "tested on", (0.0, 50.0), "%"))]
+
+
+def bypass_map(result: Audit) -> list[Plot]:
+    """Draw the bypass rate of each generator in each language."""
+    point = next((point for point in result.points if point.usable), None)
+    if point is None:
+        return []
+    generators, languages, values = bypass_table(result, point.far_target)
+    if not generators or len(languages) < 2:
+        return []
+    title = f"Bypass rate at FAR {share_text(point.far_target)}"
+    return [heat_map(Matrix(title, generators, languages, values, "attack", "language", (0.0, 100.0), "%"))]

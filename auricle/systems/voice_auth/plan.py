@@ -13,11 +13,11 @@ from auricle.core.seed import rng
 from auricle.data import corpora, embedded
 from auricle.data.splits import split_groups
 from auricle.data.spoof import FAMILIES
+from auricle.systems.voice_auth.clips import ENROL, SPOOF, TEST
 from auricle.systems.voice_auth.config import DataConfig
 
 SHARES = {"test": 0.4, "dev": 0.12}  # of the speaker groups of each source; the rest trains the detector
 SPEAKABLE = 12  # letters that a synthetic voice needs to fill a clip
-ENROL, TEST, SPOOF = "enrol", "test", "spoof"  # roles of a file; leak controls have their own names
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Task:
 
     @property
     def id(self) -> str:
-        """Name of the file."""
+        """Name of the file, without its ending."""
         if self.role == SPOOF:
             return f"{self.voice}--{self.family}-{self.number}-synthetic"
         return f"{self.clip}--{self.role}"
@@ -85,8 +85,10 @@ class Plan:
 
 def attack_of(family: str) -> str:
     """Say what an attacker with this family has of the target."""
-    made = FAMILIES[family]
-    return made.kind if made.kind in ("copy", "tts") else "conversion" if made.needs == "target" else "blind"
+    synthesis = FAMILIES[family]
+    if synthesis.kind in ("copy", "tts"):
+        return synthesis.kind
+    return "conversion" if synthesis.needs == "target" else "blind"
 
 
 def plan(cfg: DataConfig) -> Plan:
@@ -103,11 +105,13 @@ def plan(cfg: DataConfig) -> Plan:
     usable: dict[str, list[embedded.Clip]] = {}
     left_out = []
     for name, clips in sorted(by_voice.items()):
-        long = [clip for clip in clips if clip.duration_s >= cfg.min_clip_s]
-        if len(long) > needed:
-            usable[name] = long
+        long_enough = [clip for clip in clips if clip.duration_s >= cfg.min_clip_s]
+        if len(long_enough) > needed:
+            usable[name] = long_enough
         else:
-            left_out.append(f"{name}: {len(long)} clips of {cfg.min_clip_s:g} s or more, {needed + 1} are needed")
+            left_out.append(
+                f"{name}: {len(long_enough)} clips of {cfg.min_clip_s:g} s or more, {needed + 1} are needed"
+            )
     groups = {clip.split_group: clip.package for clips in usable.values() for clip in clips}
     if len(groups) < 3:
         raise DataError(
@@ -121,7 +125,7 @@ def plan(cfg: DataConfig) -> Plan:
         rivals = [v for v in voices.values() if v.group != voice.group and v.split == voice.split]
         rivals = rivals or [v for v in voices.values() if v.group != voice.group]
         for family in cfg.families:
-            tasks += _against(voice, rivals, family, cfg)
+            tasks += _attacks(voice, rivals, family, cfg)
     return Plan(voices, tuple(tasks), tuple(left_out))
 
 
@@ -141,21 +145,18 @@ def _real(voice: Voice, cfg: DataConfig) -> list[Task]:
     return [Task(role, voice.name, clip, voice.name) for role, clips in roles for clip in clips]
 
 
-def _against(voice: Voice, rivals: Sequence[Voice], family: str, cfg: DataConfig) -> list[Task]:
+def _attacks(voice: Voice, rivals: Sequence[Voice], family: str, cfg: DataConfig) -> list[Task]:
     """Draw the attacks of one family on one voice; who attacks is of the same split as who is attacked."""
     attack = attack_of(family)
     draws = rng(cfg.seed, "attacks", voice.name, family)
-    if attack == "copy":
-        sources = [(clip, voice.name) for clip in voice.tests]
-    elif attack == "tts":
-        sources = [(clip, rival.name) for rival in rivals for clip in rival.tests if _speakable(clip, cfg)]
-    else:
-        sources = [(clip, rival.name) for rival in rivals for clip in rival.tests]
+    attackers = [voice] if attack == "copy" else rivals
+    sources = [(clip, attacker.name) for attacker in attackers for clip in attacker.tests]
+    if attack == "tts":
+        sources = [(clip, name) for clip, name in sources if _speakable(clip, cfg)]
     picked = [sources[i] for i in draws.permutation(len(sources))[: cfg.spoofs_per_voice]]
     return [
-        Task(SPOOF, voice.name, clip, speaker, family, attack, number)
-        for number, (clip, speaker) in enumerate(picked)
-    ]  # fmt: skip
+        Task(SPOOF, voice.name, clip, speaker, family, attack, number) for number, (clip, speaker) in enumerate(picked)
+    ]
 
 
 def _speakable(clip_id: str, cfg: DataConfig) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -11,55 +12,126 @@ from auricle.core.seed import derive
 from auricle.data import fields
 from auricle.data.clips import Clips
 from auricle.data.spoof import FAMILIES
-from auricle.metrics.audit import Audit, AuditRow
-from auricle.metrics.bootstrap import bootstrap
-from auricle.metrics.detection import eer
+from auricle.metrics.audit import AttackTrials, Audit, AuditRow, audit
+from auricle.metrics.rows import eer_row, percent
 from auricle.metrics.verification import CLAIMABLE_ACCEPTS, USABLE_ACCEPTS, OperatingPoint
-from auricle.systems.voice_auth.plan import TEST, attack_of
+from auricle.systems.voice_auth.clips import TARGET_GROUP
+from auricle.systems.voice_auth.config import VoiceAuthConfig
+from auricle.systems.voice_auth.plan import attack_of
 
 RATES = ("bypass_rate", "false_rejection", "zero_effort_far")
 IN_PERCENT = (*RATES, *(f"tandem_{name}" for name in RATES), "eer", "detector_eer")
-FEWEST_GROUPS = 4  # for an interval over speakers
 DOMAINS = {"in": "seen attacks", "out": "unseen attacks"}
+ATTACKERS = {
+    "copy": "a recording of the target, resynthesised",
+    "conversion": "conversion with material of the target",
+    "blind": "the attacker's own voice, changed blindly",
+    "tts": "a synthetic voice that is not the target's",
+}
 
 
-def percent(far: float) -> str:
+def audit_of(cfg: VoiceAuthConfig, trials: AttackTrials, **settings: Any) -> Audit:
+    """Audit trials with the config's targets, replicates and seed; `settings` are further ones of `audit`."""
+    return audit(trials, fars=cfg.eval.fars, replicates=cfg.eval.bootstrap, seed=cfg.seed, **settings)
+
+
+def share_text(share: float) -> str:
     """Write a share as people read it: ``1 %``, ``0.01 %``."""
-    return f"{100 * far:g} %"
+    return f"{100 * share:g} %"
 
 
 def group_of(row: AuditRow, prefix: str = "") -> str:
     """Name the part of the trials that a row is of."""
     parts = [row.generator, row.language, row.condition, DOMAINS.get(row.domain or "")]
     part = ", ".join(part for part in parts if part)
-    at = f"FAR {percent(row.far)}" if row.far is not None else ""
+    at = f"FAR {share_text(row.far)}" if row.far is not None else ""
     return prefix + (": ".join(text for text in (at, part) if text) or "all")
 
 
-def metric_row(row: AuditRow, data: str, prefix: str = "") -> MetricRow | None:
-    """Turn an audit's number into a row; None for one that is not to be printed."""
-    if not row.usable or row.value is None:
-        return None
-    scale = 100.0 if row.name in IN_PERCENT else 1.0
-    ci95 = None if row.ci95 is None else (scale * row.ci95[0], scale * row.ci95[1])
-    return MetricRow(
-        name=row.name, value=scale * row.value, unit="%" if scale > 1 else "", n=row.n, ci95=ci95,
-        group=group_of(row, prefix), data=data,
-    )  # fmt: skip
+def metric_rows(rows: Iterable[AuditRow], prefix: str = "", baseline: str | None = None) -> list[MetricRow]:
+    """Turn an audit's numbers into rows, without those that are not to be printed.
+
+    Args:
+        rows: of the audit.
+        prefix: of the groups.
+        baseline: name of the baseline; None for the system itself.
+    """
+    printed = []
+    for row in rows:
+        if not row.usable or row.value is None:
+            continue
+        group = group_of(row, prefix)
+        if row.name in IN_PERCENT:
+            printed.append(percent(row.name, row.value, row.n, row.ci95, group=group, baseline=baseline))
+        else:
+            printed.append(
+                MetricRow(name=row.name, value=row.value, n=row.n, ci95=row.ci95, group=group, baseline=baseline)
+            )
+    return printed
 
 
-def metric_rows(rows: Iterable[AuditRow], data: str, prefix: str = "") -> list[MetricRow]:
-    """Turn an audit's numbers into rows, without those that are not to be printed."""
-    made = [metric_row(row, data, prefix) for row in rows]
-    return [row for row in made if row is not None]
+def clip_eer(
+    cfg: VoiceAuthConfig, scores: np.ndarray, clips: Clips, name: str, group: str, baseline: str | None = None
+) -> MetricRow:
+    """Give an EER with its interval over speaker groups (over clips where there are too few).
+
+    Args:
+        cfg: the run's config.
+        scores: of the clips, (N,).
+        clips: genuine ones and attacks.
+        name: the metric.
+        group: part of the data.
+        baseline: name of the baseline; None for the system itself.
+    """
+    row, _ = eer_row(
+        scores,
+        clips.labels,
+        clips.values(TARGET_GROUP),
+        name=name,
+        group=group,
+        baseline=baseline,
+        replicates=cfg.eval.bootstrap,
+        seed=derive(cfg.seed, name, group),
+    )
+    return row
 
 
-def unprinted(audit: Audit, what: str) -> list[str]:
+def detector_rows(cfg: VoiceAuthConfig, scores: np.ndarray, clips: Clips, baseline: str) -> list[MetricRow]:
+    """Give a detector's EER over all attacks, seen and unseen ones, each with all genuine test clips.
+
+    Args:
+        cfg: the run's config; says which families are seen.
+        scores: of the clips, (N,).
+        clips: genuine test clips and attacks.
+        baseline: name of the baseline.
+    """
+    known = np.isin(clips.values(fields.FAMILY), cfg.data.seen)
+    labels = clips.labels
+    parts = {"all": np.ones(len(labels), bool), "seen attacks": labels | known, "unseen attacks": labels | ~known}
+    return [
+        clip_eer(cfg, scores[chosen], clips.where(chosen), "detector_eer", group, baseline)
+        for group, chosen in parts.items()
+        if (~labels[chosen]).any() and labels[chosen].any()
+    ]
+
+
+def chance_rows(points: Iterable[OperatingPoint]) -> list[MetricRow]:
+    """Give what a verifier that does not listen would get: it lets a share through by lot."""
+    rows = [percent("eer", 0.5, 0, baseline="chance")]
+    for point in points:
+        if point.usable:
+            group = f"FAR {share_text(point.far_target)}"
+            rows.append(percent("bypass_rate", point.far_target, 0, group=group, baseline="chance"))
+            rows.append(percent("false_rejection", 1 - point.far_target, 0, group=group, baseline="chance"))
+    return rows
+
+
+def unprinted(result: Audit, part: str) -> list[str]:
     """Say which false-accept targets have too few impostor trials, to be claimed or even to be printed."""
     notes = []
-    pairs = "" if audit.n_speaker_pairs is None else f" of {audit.n_speaker_pairs} pairs of speakers"
-    for point in audit.points:
-        few = f"{what}, false-accept target {percent(point.far_target)}: {point.n} impostor trials{pairs}"
+    pairs = "" if result.n_speaker_pairs is None else f" of {result.n_speaker_pairs} pairs of speakers"
+    for point in result.points:
+        few = f"{part}, false-accept target {share_text(point.far_target)}: {point.n} impostor trials{pairs}"
         if not point.usable:
             notes.append(f"{few}; nothing is printed below {round(USABLE_ACCEPTS / point.far_target)}")
         elif not point.claimable:
@@ -72,36 +144,36 @@ def unmeasured(rows: Iterable[AuditRow]) -> list[str]:
     return [f"{row.name} ({group_of(row)}) was not measured: {row.note}" for row in rows if row.value is None]
 
 
-def verdicts(audit: Audit) -> list[str]:
+def verifier_sentences(result: Audit) -> list[str]:
     """Say in plain sentences how often each attack passes, the most successful first."""
-    usable = [point for point in audit.points if point.usable]
-    if not usable:
+    point = next((point for point in result.points if point.usable), None)
+    if point is None:
         return ["There are too few impostor trials for any false-accept target, so nothing is said about attacks."]
-    point = usable[0]
-    frr = audit.find("false_rejection", far=point.far_target)
-    chosen = [r for r in audit.rows if r.name == "bypass_rate" and r.far == point.far_target and r.generator]
-    plain = [
-        r for r in chosen if r.condition is None and r.language is None and r.domain is None and r.value is not None
+    attacks = [
+        row
+        for row in result.rows
+        if row.name == "bypass_rate" and row.far == point.far_target and row.generator and row.value is not None
+        if row.condition is None and row.language is None and row.domain is None
     ]
-    said = [
-        f"At a false-accept rate of {percent(point.far_target)}, {_attack(str(row.generator))} passes "
-        f"{_value(row)} of the time ({row.n} attacks on {audit.n_speakers} speakers)."
-        for row in sorted(plain, key=lambda row: -(row.value or 0.0))
+    sentences = [
+        f"At a false-accept rate of {share_text(point.far_target)}, {_attack(str(row.generator))} passes "
+        f"{_value(row)} of the time ({row.n} attacks on {result.n_speakers} speakers)."
+        for row in sorted(attacks, key=lambda row: -(row.value or 0.0))
     ]
-    return [*said, f"At the same threshold true speakers are refused {_value(frr)} of the time ({frr.n} trials)."]
+    frr = result.find("false_rejection", far=point.far_target)
+    return [*sentences, f"At the same threshold true speakers are refused {_value(frr)} of the time ({frr.n} trials)."]
 
 
-def tandem_verdict(audit: Audit) -> str:
-    """Say what the detector behind the verifier changes."""
-    point = next((point for point in audit.points if point.usable), None)
-    if point is None or audit.detector_threshold is None:
+def tandem_sentence(result: Audit) -> str:
+    """Say what the detector behind the verifier changes; empty where there is none."""
+    point = next((point for point in result.points if point.usable), None)
+    if point is None or result.detector_threshold is None:
         return ""
-    alone = audit.find("bypass_rate", far=point.far_target)
-    both = audit.find("tandem_bypass_rate", far=point.far_target)
-    frr = audit.find("tandem_false_rejection", far=point.far_target)
+    names = ("bypass_rate", "tandem_bypass_rate", "tandem_false_rejection")
+    alone, both, frr = (_value(result.find(name, far=point.far_target)) for name in names)
     return (
-        f"With the detector behind the verifier {_value(both)} of all attacks pass instead of {_value(alone)}, and "
-        f"true speakers are refused {_value(frr)} of the time ({audit.n_speakers} speakers the detector never heard)."
+        f"With the detector behind the verifier {both} of all attacks pass instead of {alone}, and true speakers are "
+        f"refused {frr} of the time ({result.n_speakers} speakers the detector never heard)."
     )
 
 
@@ -112,83 +184,16 @@ def _value(row: AuditRow) -> str:
 
 def _attack(family: str) -> str:
     """Name an attack and what the attacker has."""
-    if family not in FAMILIES:
-        return family
-    has = {
-        "copy": "a recording of the target, resynthesised", "conversion": "conversion with material of the target",
-        "blind": "the attacker's own voice, changed blindly", "tts": "a synthetic voice that is not the target's",
-    }  # fmt: skip
-    return f"{family} ({has[attack_of(family)]})"
+    return f"{family} ({ATTACKERS[attack_of(family)]})" if family in FAMILIES else family
 
 
-def detector_rows(
-    scores: np.ndarray, clips: Clips, seen: Iterable[str], *, name: str = "detector_eer", baseline: str | None = None,
-    data: str, seed: int, replicates: int, prefix: str = "",
-) -> list[MetricRow]:  # fmt: skip
-    """Give a detector's EER over all attacks, seen and unseen ones, each with all genuine test clips.
-
-    Args:
-        scores: (N,).
-        clips: the clips; those that are neither test nor spoof must be left out before.
-        seen: families that it trained on.
-        name: of the rows.
-        baseline: name of the baseline, None for the system.
-        data: name of the data.
-        seed: of the bootstrap.
-        replicates: of the bootstrap.
-        prefix: of the groups.
-    """
-    known = np.isin(clips.values(fields.FAMILY), list(seen))
-    labels = clips.labels
-    parts = {"all": np.ones(len(labels), bool), "seen attacks": labels | known, "unseen attacks": labels | ~known}
-    rows = []
-    for group, chosen in parts.items():
-        if (~labels[chosen]).any() and labels[chosen].any():
-            row = eer_row(scores[chosen], clips.where(chosen), prefix + group, name, data, seed, replicates)
-            rows.append(row.model_copy(update={"baseline": baseline}))
-    return rows
-
-
-def eer_row(
-    scores: np.ndarray, clips: Clips, group: str, name: str, data: str, seed: int, replicates: int
-) -> MetricRow:
-    """Give an EER in percent with its interval over speaker groups (over clips where there are too few)."""
-    labels = clips.labels
-    by: np.ndarray | None = clips.values("target_group")
-    if by is not None and len(set(by)) < FEWEST_GROUPS:
-        by = None
-    low, high = bootstrap("eer", scores, labels, by, replicates, seed=derive(seed, name, group))
-    value = eer(scores[labels], scores[~labels]).eer
-    return MetricRow(
-        name=name, value=100 * value, unit="%", n=len(clips), ci95=(100 * low, 100 * high), group=group, data=data
-    )
-
-
-def chance_rows(points: Iterable[OperatingPoint], data: str) -> list[MetricRow]:
-    """Give what a verifier that does not listen would get: it lets a share through by lot."""
-    rows = [MetricRow(name="eer", value=50.0, unit="%", n=0, group="all", baseline="chance", data=data)]
-    for point in points:
-        if point.usable:
-            at = f"FAR {percent(point.far_target)}"
-            for name, value in (("bypass_rate", point.far_target), ("false_rejection", 1 - point.far_target)):
-                rows.append(
-                    MetricRow(name=name, value=100 * value, unit="%", n=0, group=at, baseline="chance", data=data)
-                )
-    return rows
-
-
-def table_of(audit: Audit, far: float) -> tuple[list[str], list[str], np.ndarray]:
+def bypass_table(result: Audit, far: float) -> tuple[list[str], list[str], np.ndarray]:
     """Give bypass rates by generator and language, in percent: names and (G, L), NaN where none was tried."""
     cells: Mapping[tuple[str, str], float] = {
         (str(row.generator), str(row.language)): 100 * row.value
-        for row in audit.rows
+        for row in result.rows
         if row.name == "bypass_rate" and row.far == far and row.generator and row.language and row.value is not None
     }
-    generators, languages = (list(dict.fromkeys(key[place] for key in cells)) for place in (0, 1))
-    values = np.array([[cells.get((g, lang), np.nan) for lang in languages] for g in generators])
+    generators, languages = (list(dict.fromkeys(names)) for names in zip(*cells, strict=True)) if cells else ([], [])
+    values = np.array([[cells.get((name, language), np.nan) for language in languages] for name in generators])
     return generators, languages, values
-
-
-def genuine_and_attacks(clips: Clips) -> np.ndarray:
-    """Say which clips a detector is measured on: genuine test clips and attacks, booleans (N,)."""
-    return np.asarray((clips.values("role") == TEST) | ~clips.labels)

@@ -12,25 +12,24 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from auricle.core.run import RunFolder, is_main_process
+from auricle.core.config import override
+from auricle.core.run import FINAL, RunFolder, is_main_process
 from auricle.core.seed import derive
-from auricle.data import fields
 from auricle.data.clips import Clips
 from auricle.metrics.calibration import calibrate
 from auricle.metrics.detection import eer
-from auricle.metrics.verification import OperatingPoint, threshold_at_far
+from auricle.metrics.verification import OperatingPoint
 from auricle.systems.voice_auth import data
-from auricle.systems.voice_auth.batches import Batch, Items, PairedBatches, keep
-from auricle.systems.voice_auth.config import DetectorConfig, TrainConfig, VoiceAuthConfig
-from auricle.systems.voice_auth.detectors import Own, clip_scores, file_scores, handed_in
+from auricle.systems.voice_auth.batches import Batch, ClipFeatures, PairedBatches, extract_features
+from auricle.systems.voice_auth.clips import of_split
+from auricle.systems.voice_auth.config import TrainConfig, VoiceAuthConfig
+from auricle.systems.voice_auth.detectors import detector_of, scores_of
 from auricle.systems.voice_auth.embeddings import Embedder
 from auricle.systems.voice_auth.network import Network, score_items
-from auricle.systems.voice_auth.trials import make_trials, models
+from auricle.systems.voice_auth.trials import make_trials, models, thresholds
 from auricle.train.checkpoint import load_model, save_model
 from auricle.train.loop import FitResult, fit
 from auricle.train.seed import seed_everything
-
-FINAL = "final"
 
 
 def train(cfg: VoiceAuthConfig, run: RunFolder) -> Path:
@@ -51,51 +50,29 @@ def train(cfg: VoiceAuthConfig, run: RunFolder) -> Path:
     dev = clips.where(of_split(clips, "dev"))
     network = new_network(cfg)
     if cfg.detector.run is None and cfg.detector.scores is None:
-        kept = keep(clips.where(of_split(clips, "train")), network, cfg.train, derive(cfg.seed, "augment"))
-        result = fit_detector(cfg, network, kept, keep(dev, network, cfg.train, derive(cfg.seed, "dev")), run.path)
+        train_clips = clips.where(of_split(clips, "train"))
+        train_features = extract_features(train_clips, network, cfg.train, derive(cfg.seed, "augment"))
+        dev_features = extract_features(dev, network, cfg.train, derive(cfg.seed, "dev"))
+        result = fit_detector(cfg, network, train_features, dev_features, run.path)
         if not is_main_process():
             return run.checkpoints / FINAL
         load_model(result.last, network)  # dev is two voices: enough for a threshold, not to pick a checkpoint by
-    dev_scores = scores_of(cfg, network, dev)
-    embedder = Embedder(cfg, run)
+    dev_scores = scores_of(cfg, detector_of(cfg, network), dev)
+    embeddings = Embedder(cfg, run).of(clips)
+    enrolled = models(clips, embeddings)
     meta = {
         "calibration": calibrate(dev_scores, dev.labels).to_dict(),
-        **login(cfg, clips, embedder),
-    }
-    return save_model(run.checkpoints / FINAL, network, meta)
-
-
-def of_split(clips: Clips, *names: str) -> np.ndarray:
-    """Say which clips belong to voices of some splits, booleans (N,)."""
-    return np.isin(clips.values(fields.SPLIT), names)
-
-
-def scores_of(cfg: VoiceAuthConfig, network: Network, clips: Clips) -> np.ndarray:
-    """Score clips with the detector that the config names, (N,)."""
-    if cfg.detector.scores is not None:
-        return file_scores(cfg.detector.scores, clips)
-    if cfg.detector.run is not None:
-        return clip_scores(handed_in(cfg.detector.run), clips)
-    return clip_scores(Own(network, cfg.data.rate_hz, cfg.eval.batch), clips)
-
-
-def login(cfg: VoiceAuthConfig, clips: Clips, embedder: Embedder) -> dict[str, Any]:
-    """Enrol all voices, and set the thresholds on the zero-effort trials of voices that the test does not have."""
-    embeddings = embedder.of(clips)
-    enrolled = models(clips, embeddings)
-    return {
         "verifier": cfg.verifier.spec,
         "enrolled": {name: [round(float(x), 6) for x in model.vector] for name, model in enrolled.items()},
         "points": [point._asdict() for point in dev_points(cfg, clips, embeddings)],
     }
+    return save_model(run.checkpoints / FINAL, network, meta)
 
 
 def dev_points(cfg: VoiceAuthConfig, clips: Clips, embeddings: np.ndarray) -> list[OperatingPoint]:
-    """Set the verifier's thresholds on train and dev voices."""
+    """Set the verifier's thresholds on the zero-effort trials of train and dev voices, which the test does not have."""
     chosen = of_split(clips, "train", "dev")
-    own = clips.where(chosen)
-    trials = make_trials(own, embeddings[chosen], models(own, embeddings[chosen]))
-    return [threshold_at_far(trials.score[trials.kind == "zero_effort"], far) for far in cfg.eval.fars]
+    return thresholds(make_trials(clips.where(chosen), embeddings[chosen]), cfg.eval.fars)
 
 
 def new_network(cfg: VoiceAuthConfig) -> Network:
@@ -104,55 +81,43 @@ def new_network(cfg: VoiceAuthConfig) -> Network:
     return Network(cfg)
 
 
-def with_detector(cfg: VoiceAuthConfig, **changes: Any) -> VoiceAuthConfig:
-    """Give the config of a control detector."""
-    own: DetectorConfig = cfg.detector.model_copy(update={"run": None, "scores": None, **changes})
-    return cfg.model_copy(update={"detector": own})
+def with_detector(cfg: VoiceAuthConfig, *settings: str) -> VoiceAuthConfig:
+    """Give the config of a control detector, trained here with some settings changed (``detector.kind=cnn``)."""
+    return override(cfg, ["detector.run=null", "detector.scores=null", *settings])
 
 
 def fit_detector(
     cfg: VoiceAuthConfig,
     network: Network,
-    train_items: Items,
-    dev: Items,
+    train_clips: ClipFeatures,
+    dev: ClipFeatures,
     folder: Path,
     *,
     steps: int | None = None,
     progress: bool = True,
 ) -> FitResult:
-    """Train one detector on kept features; the controls come through here too.
+    """Train one detector on features; the controls come through here too.
 
     Args:
         cfg: model and recipe.
         network: fresh.
-        train_items: training clips.
-        dev: clips that decide which checkpoint is kept.
+        train_clips: training clips.
+        dev: clips for the log and the best checkpoint.
         folder: where checkpoints and metrics go.
         steps: other than the config's, for controls.
         progress: show a bar.
     """
-    recipe = cfg.train
-    count = steps or recipe.max_steps
-    network.fit_scale([copy for copies in train_items.items for copy in copies])
-    batches = PairedBatches(
-        train_items, steps=network.steps, batch=recipe.batch, seed=derive(cfg.seed, "batches")
-    )  # fmt: skip
+    network.fit_scale([copy for copies in train_clips.copies for copy in copies])
     return fit(
         network,
-        Step(recipe),
-        batches,
+        Step(cfg.train),
+        PairedBatches(train_clips, steps=network.steps, batch=cfg.train.batch, seed=derive(cfg.seed, "batches")),
         folder=folder,
-        max_steps=count,
-        lr=recipe.lr,
         seed=cfg.seed,
-        weight_decay=recipe.weight_decay,
         evaluate=dev_metrics(dev, cfg.eval.batch),
-        eval_every=min(recipe.eval_every, count),
-        monitor="dev_loss",
-        keep_best=1,
-        save_every=recipe.save_every,
         meta={"system": "voice_auth"},
         progress=progress,
+        **cfg.train.loop(steps),
     )
 
 
@@ -168,7 +133,7 @@ class Step:
         return {"loss": F.cross_entropy(model(batch.x), batch.label, weight=weights)}
 
 
-def dev_metrics(dev: Items, batch: int) -> Callable[[nn.Module, int], dict[str, Any]]:
+def dev_metrics(dev: ClipFeatures, batch: int) -> Callable[[nn.Module, int], dict[str, Any]]:
     """Make the function that measures dev loss and dev EER."""
     truth = torch.from_numpy(dev.labels).long()
     counts = torch.bincount(truth, minlength=2).float()

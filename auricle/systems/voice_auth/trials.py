@@ -10,10 +10,9 @@ import numpy as np
 from auricle.core.errors import DataError
 from auricle.data import fields
 from auricle.data.clips import Clips
-from auricle.metrics.audit import AttackTrials
-from auricle.metrics.verification import as_norm as normalised
-from auricle.metrics.verification import enrol
-from auricle.systems.voice_auth.plan import ENROL, SPOOF, TEST
+from auricle.metrics.audit import TEXT_COLUMNS, AttackTrials
+from auricle.metrics.verification import OperatingPoint, as_norm, enrol, threshold_at_far
+from auricle.systems.voice_auth.clips import ENROL, ROLE, SPOOF, TARGET, TARGET_GROUP, TEST
 
 
 class Model(NamedTuple):
@@ -23,117 +22,141 @@ class Model(NamedTuple):
     group: str
 
 
+class Cohort(NamedTuple):
+    """What AS-norm normalises by: embeddings (C, D), their speaker groups (C,), and how many of the nearest count."""
+
+    embeddings: np.ndarray
+    groups: np.ndarray
+    top: int
+
+
 def models(clips: Clips, embeddings: np.ndarray, utterances: int | None = None) -> dict[str, Model]:
     """Enrol every voice with its first `utterances` enrolment clips (None: all of them).
 
     Returns:
         Voice -> model.
     """
-    roles, voices, groups = (clips.values(name) for name in ("role", "target", "target_group"))
-    own = {}
+    roles, voices, groups = (clips.values(name) for name in (ROLE, TARGET, TARGET_GROUP))
+    enrolled = {}
     for voice in dict.fromkeys(voices):
         rows = np.flatnonzero((roles == ENROL) & (voices == voice))
         if not len(rows):
             raise DataError(f"voice {str(voice)!r} has no enrolment clip")
-        own[str(voice)] = Model(enrol(embeddings[rows[:utterances]]), str(groups[rows[0]]))
-    return own
+        enrolled[str(voice)] = Model(enrol(embeddings[rows[:utterances]]), str(groups[rows[0]]))
+    return enrolled
 
 
 def make_trials(
     clips: Clips,
     embeddings: np.ndarray,
-    enrolled: Mapping[str, Model],
+    enrolled: Mapping[str, Model] | None = None,
     *,
     seen: Sequence[str] | None = None,
     detector: np.ndarray | None = None,
     condition: str = "",
-    cohort: tuple[np.ndarray, np.ndarray] | None = None,
-    top: int = 0,
+    cohort: Cohort | None = None,
 ) -> AttackTrials:
     """Score the trials of some clips; speakers are speaker groups, so that intervals are over people.
 
     Args:
         clips: test and spoof clips (others are left alone).
         embeddings: of `clips`, (N, D).
-        enrolled: the voices that can be claimed; spoofs of other voices are left out.
+        enrolled: the voices that can be claimed; spoofs of other voices are left out. None: those that `clips` enrol.
         seen: families that the detector trained on; they are ``in`` its domain and others ``out``. None: no domains.
         detector: its scores of `clips`, (N,).
         condition: of all these trials.
-        cohort: embeddings (C, D) and speaker groups (C,) for AS-norm.
-        top: how many of the cohort; 0 for plain cosines.
+        cohort: for AS-norm; None for plain cosines.
 
     Returns:
         The trials: a clip is named once for each condition.
     """
-    names = list(enrolled)
-    matrix = np.stack([enrolled[name].vector for name in names])  # (V, D)
-    claim_groups = np.array([enrolled[name].group for name in names])
-    roles, targets = clips.values("role"), clips.values("target")
-    clip_groups = clips.values(fields.SPEAKER_GROUP)
-    place = {name: index for index, name in enumerate(names)}
-    rows, claims, kinds = [], [], []
-    for index in np.flatnonzero(np.isin(roles, (TEST, SPOOF))):
-        if roles[index] == SPOOF:
-            if targets[index] in place:
-                rows.append(index)
-                claims.append(place[targets[index]])
-                kinds.append("spoof")
-            continue
-        for number in range(len(names)):
-            own = names[number] == targets[index]
-            if own or claim_groups[number] != clip_groups[index]:
-                rows.append(index)
-                claims.append(number)
-                kinds.append("target" if own else "zero_effort")
-    row, claim = np.array(rows, int), np.array(claims, int)
-    if not len(row):
+    enrolled = models(clips, embeddings) if enrolled is None else enrolled
+    matrix = np.stack([model.vector for model in enrolled.values()])  # (V, D)
+    claim_groups = np.array([model.group for model in enrolled.values()])
+    clip, claim, kinds = _pairs(clips, list(enrolled), claim_groups)
+    if not len(clip):
         raise DataError("there is no trial: no test clip and no spoof of an enrolled voice")
-    scores = np.einsum("nd,nd->n", embeddings[row].astype(np.float64), matrix[claim])
-    if top and cohort is not None:
-        scores = _as_norm(scores, embeddings[row], matrix[claim], clip_groups[row], claim_groups[claim], cohort, top)
-    families = clips.values(fields.FAMILY)[row]
+    targets, speakers = claim_groups[claim], clips.values(fields.SPEAKER_GROUP)[clip]
+    scores = np.einsum("nd,nd->n", embeddings[clip].astype(np.float64), matrix[claim])
+    if cohort is not None:
+        scores = _normalised(scores, embeddings[clip], matrix[claim], speakers, targets, cohort)
+    families = clips.values(fields.FAMILY)[clip]
     domain = None
     if seen is not None:
         domain = np.where(families == "", "", np.where(np.isin(families, seen), "in", "out"))
-    ids = clips.values("id")[row]
     return AttackTrials(
         scores,
         kind=np.array(kinds),
-        target=claim_groups[claim],
-        speaker=clip_groups[row],
+        target=targets,
+        speaker=speakers,
         generator=families,
-        language=clips.values(fields.LANGUAGE)[row],
-        condition=np.full(len(row), condition),
-        detector=None if detector is None else detector[row],
+        language=clips.values(fields.LANGUAGE)[clip],
+        condition=np.full(len(clip), condition),
+        detector=None if detector is None else detector[clip],
         domain=domain,
-        test=np.array([f"{name}|{condition}" if condition else name for name in ids]),
+        test=np.array([f"{name}|{condition}" if condition else name for name in clips.values("id")[clip]]),
     )
+
+
+def _pairs(clips: Clips, names: Sequence[str], claim_groups: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Pair clips with claimed voices: their places, (N,) each, and the kind of each trial.
+
+    A genuine clip is not held against another voice of its speaker's group, who may be the same person.
+    """
+    roles, targets = clips.values(ROLE), clips.values(TARGET)
+    clip_groups = clips.values(fields.SPEAKER_GROUP)
+    rows, claims, kinds = [], [], []
+    for row in np.flatnonzero(np.isin(roles, (TEST, SPOOF))):
+        for claim, name in enumerate(names):
+            own = name == targets[row]
+            if roles[row] == SPOOF:
+                kind = "spoof" if own else ""
+            elif own:
+                kind = "target"
+            else:
+                kind = "zero_effort" if claim_groups[claim] != clip_groups[row] else ""
+            if kind:
+                rows.append(row)
+                claims.append(claim)
+                kinds.append(kind)
+    return np.array(rows, int), np.array(claims, int), kinds
+
+
+def thresholds(trials: AttackTrials, fars: Sequence[float]) -> list[OperatingPoint]:
+    """Set the verifier's thresholds at false-accept targets on the zero-effort trials."""
+    impostors = trials.score[trials.kind == "zero_effort"]
+    return [threshold_at_far(impostors, far) for far in fars]
 
 
 def joined(parts: Sequence[AttackTrials]) -> AttackTrials:
     """Put several sets of trials, such as one a condition, into one."""
-    names = ("kind", "target", "speaker", "generator", "language", "condition", "domain", "test")
     texts = {}
-    for name in names:
+    for name in TEXT_COLUMNS:
         columns = [getattr(part, name) for part in parts]
-        texts[name] = None if any(one is None for one in columns) else np.concatenate([np.asarray(c) for c in columns])
+        texts[name] = None if any(c is None for c in columns) else np.concatenate([np.asarray(c) for c in columns])
     known = all(part.detector is not None for part in parts)
     detector = np.concatenate([np.asarray(part.detector) for part in parts]) if known else None
     return AttackTrials(np.concatenate([part.score for part in parts]), detector=detector, **texts)  # type: ignore[arg-type]
 
 
-def _as_norm(
-    scores: np.ndarray, tests: np.ndarray, claimed: np.ndarray, speaker: np.ndarray, claim: np.ndarray,
-    cohort: tuple[np.ndarray, np.ndarray], top: int,
-) -> np.ndarray:  # fmt: skip
+def _normalised(
+    scores: np.ndarray,
+    tests: np.ndarray,
+    claimed: np.ndarray,
+    speakers: np.ndarray,
+    targets: np.ndarray,
+    cohort: Cohort,
+) -> np.ndarray:
     """Normalise against a cohort in which neither side's own speaker counts."""
-    people = cohort[1]
-    others = min(int(np.sum((people != a) & (people != b))) for a, b in set(zip(speaker, claim, strict=True)))
-    if top > others:
-        raise DataError(f"verifier.as_norm is {top} and the cohort has {others} utterances of others for some trial")
-    own = (people[None] == speaker[:, None]) | (people[None] == claim[:, None])
+    pairs = set(zip(speakers, targets, strict=True))
+    others = min(int(np.sum((cohort.groups != a) & (cohort.groups != b))) for a, b in pairs)
+    if cohort.top > others:
+        raise DataError(
+            f"verifier.as_norm is {cohort.top} and the cohort has {others} utterances of others for some trial"
+        )
+    own = (cohort.groups[None] == speakers[:, None]) | (cohort.groups[None] == targets[:, None])
     sides = []
     for side in (claimed, tests):
-        found = side.astype(np.float64) @ cohort[0].T.astype(np.float64)
-        sides.append(np.where(own, found.min() - 1.0, found))  # never among the nearest
-    return np.asarray(normalised(scores, sides[0], sides[1], top))
+        cosines = side.astype(np.float64) @ cohort.embeddings.T.astype(np.float64)
+        sides.append(np.where(own, cosines.min() - 1.0, cosines))  # never among the nearest
+    return np.asarray(as_norm(scores, sides[0], sides[1], cohort.top))

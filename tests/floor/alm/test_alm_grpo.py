@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 pytest.importorskip("peft")
 
-from auricle.alm.adapter import Adapter
 from auricle.alm.grpo import (
     GrpoBatch,
     GrpoSettings,
@@ -24,6 +23,7 @@ from auricle.alm.grpo import (
     score,
     zero_variance,
 )
+from auricle.alm.interface import AudioLanguageModel
 from auricle.alm.lora import add_lora
 from auricle.alm.sampling import rollout
 from auricle.alm.tiny import TINY_KINDS, tiny_public_model
@@ -136,8 +136,8 @@ def test_scores_and_logs_by_hand(tokenizer) -> None:
     total, parts = score(["a", "b", "b", "b"], ["a", "b"], rewards, 2)
     torch.testing.assert_close(total, torch.tensor([[1.1, 0.1], [1.1, 1.1]]))
     assert parts["right"].tolist() == [[1, 0], [1, 1]]
-    adapter = Adapter(tiny_model(tokenizer), tokenizer)
-    made = rollout(adapter, [[70], [71]], samples=2, max_new=3, seed=0)
+    lm = AudioLanguageModel(tiny_model(tokenizer), tokenizer)
+    made = rollout(lm, [[70], [71]], samples=2, max_new=3, seed=0)
     logs = round_logs(total, parts, made, ["a", "b", "b", "b"])
     assert logs["zero_variance"] == 0.5
     assert logs["distinct"] == 0.5
@@ -152,33 +152,33 @@ def ready(kind: str, tokenizer):
     bare = tiny_model(own) if kind == "ours" else tiny_public_model(kind, own)
     with torch.no_grad():  # fresh weights leave the distribution flat, and LoRA on what is below could not bend it
         bare.get_output_embeddings().weight.mul_(10)
-    adapter = Adapter(add_lora(bare, rank=4, alpha=8), own)
+    lm = AudioLanguageModel(add_lora(bare, rank=4, alpha=8), own)
     features = torch.randn(2, 40, 16, generator=torch.Generator().manual_seed(0))
     lengths = torch.tensor([40, 30])
-    counts = [adapter.audio_frames(int(size)) for size in lengths]
-    texts = (f"{adapter.clip_text} fake?", f"is this {adapter.clip_text} fake or real?")
-    prompts = [adapter.expand(adapter.ids(text), [n]) for text, n in zip(texts, counts, strict=True)]
-    return adapter, features, lengths, prompts
+    counts = [lm.audio_frames(int(size)) for size in lengths]
+    texts = (f"{lm.clip_text} fake?", f"is this {lm.clip_text} fake or real?")
+    prompts = [lm.expand(lm.ids(text), [n]) for text, n in zip(texts, counts, strict=True)]
+    return lm, features, lengths, prompts
 
 
 @pytest.mark.parametrize("kind", ["ours", *TINY_KINDS])
 def test_rounds_pull_towards_the_reward(kind, tokenizer) -> None:
     """Rollouts, advantages and updates: each makes the better answers of a group likelier; before it the ratio is 1."""
-    adapter, features, lengths, prompts = ready(kind, tokenizer)
-    optimizer = torch.optim.AdamW([p for p in adapter.model.parameters() if p.requires_grad], lr=5e-3)
+    lm, features, lengths, prompts = ready(kind, tokenizer)
+    optimizer = torch.optim.AdamW([p for p in lm.model.parameters() if p.requires_grad], lr=5e-3)
     settings = GrpoSettings(temperature=1.0)
-    adapter.model.train()
+    lm.model.train()
     for turn in range(4):
         with torch.no_grad():
-            audio = adapter.encode_audio(features, lengths).embeds
-        made = rollout(adapter, prompts, audio, samples=16, max_new=6, temperature=1.0, top_p=1.0, top_k=0, seed=turn)
+            audio = lm.encode_audio(features, lengths).embeds
+        made = rollout(lm, prompts, audio, samples=16, max_new=6, temperature=1.0, top_p=1.0, top_k=0, seed=turn)
         rewards = (((made.ids % 2 == 0) & made.mask).sum(1) / made.mask.sum(1)).view(2, 16)
         gain = advantages(rewards).flatten()
         batch = GrpoBatch(prompts, made.ids, made.mask, gain, features=features, lengths=lengths)
-        loss = grpo_loss(adapter, batch, settings)
-        assert adapter.model.training
+        loss = grpo_loss(lm, batch, settings)
+        assert lm.model.training
         assert loss.logs["ratio"].item() == pytest.approx(1.0, abs=1e-6)
-        own, _ = adapter.logprobs(prompts, made.ids, made.mask, audio)
+        own, _ = lm.logprobs(prompts, made.ids, made.mask, audio)
         torch.testing.assert_close(own.detach(), made.logprobs, atol=1e-5, rtol=0)
         if turn == 0:
             assert loss.logs["kl"].item() == pytest.approx(0.0, abs=1e-6)
@@ -186,8 +186,8 @@ def test_rounds_pull_towards_the_reward(kind, tokenizer) -> None:
         loss.loss.backward()
         optimizer.step()
         with torch.no_grad():
-            audio = adapter.encode_audio(features, lengths).embeds
-            after, _ = adapter.logprobs(prompts, made.ids, made.mask, audio)
+            audio = lm.encode_audio(features, lengths).embeds
+            after, _ = lm.logprobs(prompts, made.ids, made.mask, audio)
         assert ((after - own.detach()).sum(1) * gain).sum() > 0.1
     assert loss.logs["kl"].item() > 1e-4
 
@@ -195,10 +195,10 @@ def test_rounds_pull_towards_the_reward(kind, tokenizer) -> None:
 @pytest.mark.parametrize("kind", ["grpo", "dr_grpo", "dapo", "sapo"])
 def test_padding_order_and_splitting_change_nothing(kind, tokenizer) -> None:
     """Prompts turned round, and one batch against two with their weights: the same loss and gradient."""
-    adapter, features, lengths, prompts = ready("ours", tokenizer)
+    lm, features, lengths, prompts = ready("ours", tokenizer)
     with torch.no_grad():
-        audio = adapter.encode_audio(features, lengths).embeds
-    made = rollout(adapter, prompts, audio, samples=3, max_new=9, temperature=1.5, top_p=1.0, top_k=0, seed=1)
+        audio = lm.encode_audio(features, lengths).embeds
+    made = rollout(lm, prompts, audio, samples=3, max_new=9, temperature=1.5, top_p=1.0, top_k=0, seed=1)
     generator = torch.Generator().manual_seed(1)
     gain, old = (
         torch.randn(6, generator=generator),
@@ -207,7 +207,7 @@ def test_padding_order_and_splitting_change_nothing(kind, tokenizer) -> None:
     settings = GrpoSettings(kind, max_new=9, temperature=1.5)
 
     def run(parts: list[list[int]]) -> tuple[float, dict[str, torch.Tensor]]:
-        adapter.model.zero_grad()
+        lm.model.zero_grad()
         losses, weights = [], []
         for part in parts:
             rows = torch.tensor([3 * one + own for one in part for own in range(3)])
@@ -216,12 +216,12 @@ def test_padding_order_and_splitting_change_nothing(kind, tokenizer) -> None:
                 [prompts[one] for one in part], made.ids[rows, :longest], made.mask[rows, :longest], gain[rows],
                 features=features[part], lengths=lengths[part], old=old[rows, :longest],
             )  # fmt: skip
-            loss = grpo_loss(adapter, batch, settings)
+            loss = grpo_loss(lm, batch, settings)
             losses.append(loss.loss)
             weights.append(loss.weight)
         total = sum(a * b for a, b in zip(losses, weights, strict=True)) / sum(weights)
         total.backward()
-        grads = {n: p.grad.clone() for n, p in adapter.model.named_parameters() if p.grad is not None}
+        grads = {n: p.grad.clone() for n, p in lm.model.named_parameters() if p.grad is not None}
         return float(total), grads
 
     first, grads = run([[0, 1]])
@@ -257,15 +257,15 @@ def test_loss_and_gradients_equal_those_of_trl(kind, by_ratio, tokenizer, tmp_pa
         train_dataset=Dataset.from_dict({"prompt": ["a", "b"]}), processing_class=copy.deepcopy(tokenizer),
     )  # fmt: skip
     trainer.current_gradient_accumulation_steps = 1
-    adapter = Adapter(model, tokenizer)
-    adapter.banned = []  # TRL has no tokens that are never sampled
-    prompts = [adapter.ids("is this fake?"), adapter.ids("real")]
-    made = rollout(adapter, prompts, samples=4, max_new=10, temperature=0.9, top_p=1.0, top_k=0, seed=3)
+    lm = AudioLanguageModel(model, tokenizer)
+    lm.banned = []  # TRL has no tokens that are never sampled
+    prompts = [lm.ids("is this fake?"), lm.ids("real")]
+    made = rollout(lm, prompts, samples=4, max_new=10, temperature=0.9, top_p=1.0, top_k=0, seed=3)
     generator = torch.Generator().manual_seed(2)
     gain = advantages(torch.rand(2, 4, generator=generator)).flatten()
     old, ref = (made.logprobs + 0.3 * torch.randn(made.ids.shape, generator=generator) for _ in range(2))
 
-    ids, mask = adapter._left_padded([prompt for prompt in prompts for _ in range(4)])
+    ids, mask = lm._left_padded([prompt for prompt in prompts for _ in range(4)])
     inputs = {
         "prompt_ids": ids, "prompt_mask": mask.long(), "completion_ids": made.ids,
         "completion_mask": made.mask.long(), "advantages": gain, "old_per_token_logps": old,
@@ -278,7 +278,7 @@ def test_loss_and_gradients_equal_those_of_trl(kind, by_ratio, tokenizer, tmp_pa
     grads = {name: parameter.grad.clone() for name, parameter in model.named_parameters()}
     model.zero_grad()
     settings = GrpoSettings(kind, clip_high=0.28, max_new=10, kl_by_ratio=by_ratio)
-    ours = grpo_loss(adapter, GrpoBatch(prompts, made.ids, made.mask, gain, old=old, ref=ref), settings)
+    ours = grpo_loss(lm, GrpoBatch(prompts, made.ids, made.mask, gain, old=old, ref=ref), settings)
     ours.loss.backward()
     assert ours.loss.item() == pytest.approx(theirs.item(), rel=1e-5, abs=1e-6)
     for name, parameter in model.named_parameters():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
 
@@ -26,7 +28,7 @@ def prompt(model, frames: int, rows: int = 1) -> torch.Tensor:
 def test_encoder_padding_and_company_change_nothing(merge, summary, counts) -> None:
     torch.manual_seed(0)
     encoder = MelEncoder(
-        16, 24, (4, 8), (2, 2), (2, 2), 2, 4, merge=merge, summary=summary, seekers=2 * summary,
+        16, 24, (4, 8), (2, 2), (2, 2), 2, 4, merge=merge, summary=summary, position_heads=2 * summary,
         clip_heads={"band": 3}, frame_heads={"artefact": 2},
     ).eval()  # fmt: skip
     clips = [mel(frames, 16, seed=frames) for frames in (9, 21, 16)]
@@ -86,6 +88,18 @@ def test_reload_is_bit_exact(model, tmp_path) -> None:
     assert torch.equal(first, second)
     # tied embeddings stay tied
     assert again.decoder.lm_head.weight is again.decoder.get_input_embeddings().weight
+
+
+def test_a_folder_with_the_former_name_of_the_position_heads_loads(tokenizer, tmp_path) -> None:
+    encoder = {"n_mels": 16, "dim": 16, "channels": (4,), "time_strides": (2,), "mel_strides": (2,), "heads": 2}
+    text = tiny_decoder_config(tokenizer, dim=32, layers=2, heads=2)
+    model = build_audio_lm({**encoder, "position_heads": 2}, text, tokenizer.convert_tokens_to_ids("<audio>"), 0)
+    model.save_pretrained(tmp_path)
+    file = tmp_path / "config.json"
+    saved = json.loads(file.read_text())
+    saved["encoder"]["seekers"] = saved["encoder"].pop("position_heads")
+    file.write_text(json.dumps(saved))
+    assert torch.equal(load_audio_lm(tmp_path).encoder.seekers.weight, model.encoder.seekers.weight)
 
 
 def test_reload_refuses_missing_weights(model, tmp_path) -> None:

@@ -13,9 +13,9 @@ import torch
 
 pytest.importorskip("transformers")
 
-from auricle.alm.adapter import Adapter
 from auricle.alm.chat import ChatRow, prompt_ids
 from auricle.alm.grpo import GrpoBatch, GrpoSettings, advantages, grpo_loss
+from auricle.alm.interface import AudioLanguageModel
 from auricle.alm.model import build_audio_lm
 from auricle.alm.sampling import rollout
 from auricle.alm.sft import Policy, collate_sft, sft_loss
@@ -35,7 +35,7 @@ def policy() -> Policy:
     }  # fmt: skip
     decoder = tiny_decoder_config(tokenizer, dim=16, layers=1, heads=2)
     model = build_audio_lm(encoder, decoder, tokenizer.convert_tokens_to_ids("<audio>"), 0)
-    return Policy(Adapter(model, tokenizer))
+    return Policy(AudioLanguageModel(model, tokenizer))
 
 
 def clips(rows) -> list[torch.Tensor]:
@@ -49,10 +49,10 @@ def batches(epoch):
 
 
 def sft_step(model, rows):
-    def job(adapter):
+    def job(lm):
         said = [{"role": "assistant", "content": "real" if row % 2 else "fake, fake"} for row in rows]
         chats = [ChatRow([{"role": "user", "content": "<audio>?"}, one], ["clip"]) for one in said]
-        made = sft_loss(adapter, collate_sft(adapter, chats, [[clip] for clip in clips(rows)]))
+        made = sft_loss(lm, collate_sft(lm, chats, [[clip] for clip in clips(rows)]))
         return replace(made, heads={})  # not part of this loss
 
     made = model(job)
@@ -60,20 +60,20 @@ def sft_step(model, rows):
 
 
 def grpo_step(model, rows):
-    def job(adapter):
+    def job(lm):
         features = torch.nn.utils.rnn.pad_sequence(clips(rows), batch_first=True)
         lengths = torch.tensor([FRAMES[row] for row in rows])
         with torch.no_grad():
-            audio = adapter.encode_audio(features, lengths)
+            audio = lm.encode_audio(features, lengths)
         chat = ChatRow([{"role": "user", "content": "<audio>?"}], ["clip"])
-        prompts = [prompt_ids(adapter, chat, [int(size)]) for size in audio.lengths]
-        made = rollout(adapter, prompts, audio.embeds, samples=4, max_new=6, keys=rows, seed=1)
+        prompts = [prompt_ids(lm, chat, [int(size)]) for size in audio.lengths]
+        made = rollout(lm, prompts, audio.embeds, samples=4, max_new=6, keys=rows, seed=1)
         rewards = ((made.ids % 2 == 0) & made.mask).sum(1).float().view(len(rows), 4)
         batch = GrpoBatch(
             prompts, made.ids, made.mask, advantages(rewards).flatten(), features=features, lengths=lengths,
             ref=made.logprobs - 0.1,
         )  # fmt: skip
-        return grpo_loss(adapter, batch, GrpoSettings("dapo"))
+        return grpo_loss(lm, batch, GrpoSettings("dapo"))
 
     made = model(job)
     return {"loss": made.loss, "weight": made.weight, "kl": made.logs["kl"]}

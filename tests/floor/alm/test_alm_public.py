@@ -9,9 +9,9 @@ import torch
 
 pytest.importorskip("peft")
 
-from auricle.alm.adapter import Adapter
 from auricle.alm.chat import ChatRow, prompt_ids
 from auricle.alm.grpo import GrpoBatch, GrpoSettings, advantages, grpo_loss
+from auricle.alm.interface import AudioLanguageModel
 from auricle.alm.lora import add_lora, merge
 from auricle.alm.public import load_public
 from auricle.alm.sampling import rollout
@@ -25,32 +25,32 @@ ROWS = [
 SIZES = (FRAMES, 30)
 
 
-def batch_of(adapter: Adapter):
+def batch_of(lm: AudioLanguageModel):
     """Two clips as the feature extractor pads them, and what is said of them."""
     mels = [torch.randn(size, N_MELS, generator=torch.Generator().manual_seed(size)) for size in SIZES]
-    return collate_sft(adapter, ROWS, [[mels[0] - 2.0], [mels[1] + 2.0]])
+    return collate_sft(lm, ROWS, [[mels[0] - 2.0], [mels[1] + 2.0]])
 
 
-def answers(adapter: Adapter, batch) -> list[str]:
+def answers(lm: AudioLanguageModel, batch) -> list[str]:
     with torch.no_grad():
-        audio = adapter.encode_audio(batch.features, batch.lengths)
-    prompts = [prompt_ids(adapter, row, [int(size)]) for row, size in zip(ROWS, audio.lengths, strict=True)]
-    made = rollout(adapter, prompts, audio.embeds, temperature=0, max_new=6)
-    return [adapter.text(row) for row in made.ids]
+        audio = lm.encode_audio(batch.features, batch.lengths)
+    prompts = [prompt_ids(lm, row, [int(size)]) for row, size in zip(ROWS, audio.lengths, strict=True)]
+    made = rollout(lm, prompts, audio.embeds, temperature=0, max_new=6)
+    return [lm.text(row) for row in made.ids]
 
 
-def generated(adapter: Adapter, batch) -> list[str]:
+def generated(lm: AudioLanguageModel, batch) -> list[str]:
     """What the class says by its own generate, from features."""
     said = []
     for row, size in enumerate(SIZES):
-        ids = torch.tensor([prompt_ids(adapter, ROWS[row], [adapter.audio_frames(size)])])
+        ids = torch.tensor([prompt_ids(lm, ROWS[row], [lm.audio_frames(size)])])
         mask = (torch.arange(FRAMES) < size)[None].long()
-        name = "input_features_mask" if adapter.kind == "audioflamingo3" else "feature_attention_mask"
-        made = adapter.model.generate(
+        name = "input_features_mask" if lm.kind == "audioflamingo3" else "feature_attention_mask"
+        made = lm.model.generate(
             input_ids=ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=6,
             input_features=batch.features[row : row + 1].transpose(1, 2), **{name: mask},
         )  # fmt: skip
-        said.append(adapter.text(made[0, ids.shape[1] :]))
+        said.append(lm.text(made[0, ids.shape[1] :]))
     return said
 
 
@@ -63,14 +63,14 @@ def test_a_folder_is_tuned_merged_saved_and_reinforced(kind, tokenizer, tmp_path
     bare.save_pretrained(tmp_path / "public")
     own.save_pretrained(tmp_path / "public")
     model, read = load_public(tmp_path / "public")
-    adapter = Adapter(add_lora(model, rank=16, alpha=32), read)
-    batch = batch_of(adapter)
-    frozen = {n: p.detach().clone() for n, p in adapter.model.named_parameters() if not p.requires_grad}
-    trained = [p for p in adapter.model.parameters() if p.requires_grad]
+    lm = AudioLanguageModel(add_lora(model, rank=16, alpha=32), read)
+    batch = batch_of(lm)
+    frozen = {n: p.detach().clone() for n, p in lm.model.named_parameters() if not p.requires_grad}
+    trained = [p for p in lm.model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=5e-3)
     losses = []
     for _ in range(60):
-        loss = sft_loss(adapter, batch).loss
+        loss = sft_loss(lm, batch).loss
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
@@ -79,17 +79,17 @@ def test_a_folder_is_tuned_merged_saved_and_reinforced(kind, tokenizer, tmp_path
         if losses[-1] < 0.1:
             break
     assert losses[-1] < 0.05 * losses[0]
-    assert all(torch.equal(frozen[n], p) for n, p in adapter.model.named_parameters() if n in frozen)
-    assert answers(adapter, batch) == ["real", "fake"]
+    assert all(torch.equal(frozen[n], p) for n, p in lm.model.named_parameters() if n in frozen)
+    assert answers(lm, batch) == ["real", "fake"]
 
-    merge(adapter.model).save_pretrained(tmp_path / "tuned")
+    merge(lm.model).save_pretrained(tmp_path / "tuned")
     read.save_pretrained(tmp_path / "tuned")
     merged, again = load_public(tmp_path / "tuned")
-    tuned = Adapter(merged.eval(), again)
-    assert tuned.kind == adapter.kind == kind
+    tuned = AudioLanguageModel(merged.eval(), again)
+    assert tuned.kind == lm.kind == kind
     assert answers(tuned, batch) == generated(tuned, batch) == ["real", "fake"]
 
-    policy = Adapter(add_lora(merged, rank=4, alpha=8), again)
+    policy = AudioLanguageModel(add_lora(merged, rank=4, alpha=8), again)
     with torch.no_grad():
         audio = policy.encode_audio(batch.features, batch.lengths)
     prompts = [prompt_ids(policy, row, [int(size)]) for row, size in zip(ROWS, audio.lengths, strict=True)]

@@ -87,6 +87,8 @@ def test_a_pipe_without_a_writer_does_not_hang(tmp_path):
 
 
 def test_files_are_closed_again(cases):
+    # the process that decodes odd files stays for the next one
+    outcome(lambda: read(next(case.path for case in cases if case.path.name == "plain.aiff")))
     before = len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").exists() else None
     for case in cases:
         outcome(lambda case=case: read(case.path))

@@ -234,6 +234,43 @@ def test_results_file_has_the_published_schema(tmp_path):
             results.load(file)
 
 
+def test_the_file_keeps_what_a_reader_needs_to_compute_the_interval_again(tmp_path):
+    file = tmp_path / "x.json"
+    numbers = {"scores": [0.0] * (results.MOST_UNITS + 1), "words": ["a"], "few": [1, 2], "parameters": 1, "steps": 1}
+    long = claim(id="C2", run=lambda cell: {"error": float(cell.seed), **numbers})
+    run_claims([claim(), long], "full", tmp_path / "runs", file)
+    first, second = results.load(file).claims
+    a, b = (first.measured[arm]["error"].values for arm in "ab")
+    assert len(a) == len(b) == len(first.seeds) == first.measured["a"]["error"].n
+    again = paired_t(b, a)
+    assert (again.value, again.ci95) == (first.effect, first.ci95)
+    assert first.units["b"] == {"scores": [[0.5, float(seed)] for seed in first.seeds]}
+    assert second.units["a"] == {
+        "few": [[1.0, 2.0]] * len(second.seeds)
+    }  # 65 scores a seed are too many, words no numbers
+
+
+def test_files_of_before_values_were_kept_still_load(tmp_path):
+    file = tmp_path / "x.json"
+    run_claims([claim()], "full", tmp_path / "runs", file)
+    old = json.loads(file.read_text())
+    del old["claims"][0]["units"]
+    for numbers in old["claims"][0]["measured"].values():
+        for spread in numbers.values():
+            del spread["values"]
+    file.write_text(json.dumps(old))
+    (entry,) = results.load(file).claims
+    assert entry.units == {}
+    assert entry.measured["a"]["error"].values is None
+    old["claims"][0]["measured"]["a"]["error"]["values"] = [1.0]
+    file.write_text(json.dumps(old))
+    with pytest.raises(DataError, match="1 values of 5 seeds"):
+        results.load(file)
+    for path in SCHEMA.parent.glob("*.json"):
+        if path != SCHEMA:
+            assert results.load(path).claims
+
+
 KILLED = """
     import sys, time
     from pathlib import Path

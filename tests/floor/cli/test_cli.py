@@ -7,9 +7,9 @@ from auricle.cli.main import let_threads_sleep
 from auricle.core.names import PAPERS
 
 VERBS = (
-    "run", "prepare", "train", "evaluate", "infer", "list", "show", "config", "doctor", "data", "manifest", "report",
-    "claims",
-)  # fmt: skip
+    *("run", "prepare", "train", "evaluate", "infer", "list", "show", "config"),
+    *("doctor", "data", "manifest", "report", "claims"),
+)
 
 
 @pytest.mark.parametrize(
@@ -41,6 +41,17 @@ def test_list_shows_all_fourteen(auricle):
     assert "mambo" in shown
     assert "m2former" in shown
     assert shown.count("planned") == sum(not row.works for row in PAPERS)
+
+
+def test_show_says_what_a_system_takes_and_gives_above_its_card(auricle):
+    shown = auricle("show", "mambo").stdout
+    assert shown.startswith("takes: audio\ngives: json\n\n# mambo")
+
+
+def test_infer_names_every_way_to_ask(auricle):
+    shown = auricle("infer", "--help").stdout
+    for option in ("--text", "--set", "--requests", "--out-dir", "--out", "--cache"):
+        assert option in shown
 
 
 def test_config_prints_json_with_settings_applied(auricle):

@@ -134,6 +134,38 @@ def test_pool_by_hand():
     assert any("t interval of the mean over seeds" in warning for warning in pooled.warnings)
 
 
+@pytest.mark.parametrize(
+    ("name", "unit", "values", "interval"),
+    [
+        ("accuracy", "%", (95.0, 99.0, 99.8), (91.545, 100.0)),
+        ("eer", "%", (0.5, 4.0), (0.0, 24.486)),
+        ("cllr", "bit", (0.1, 0.5), (0.0, 2.841)),
+        ("min_dcf", "", (0.01, 0.3), (0.0, 1.997)),
+        ("auc", "", (0.9, 0.99), (0.373, 1.0)),
+        # a difference may be anything, and so may a number whose range is not known
+        ("eer minus lfcc_gmm", "%", (0.5, 4.0), (-19.986, 24.486)),
+        ("hit_over_majority", "%", (0.5, 4.0), (-19.986, 24.486)),
+        ("si_sdr", "dB", (0.5, 4.0), (-19.986, 24.486)),
+        # more words may be wrong than were said
+        ("wer", "%", (95.0, 99.0, 99.8), (91.545, 104.322)),
+        # a share that is none after all is left as it is
+        ("oddity", "%", (95.0, 120.0), (-51.328, 266.328)),
+    ],
+)
+def test_pooled_intervals_stay_inside_what_is_possible(name, unit, values, interval):
+    pooled = pool([report(row(value, name=name, unit=unit), seeds=[seed]) for seed, value in enumerate(values)])
+    assert pooled.metrics[0].ci95 == pytest.approx(interval, abs=1e-3)
+
+
+def test_seeds_that_are_alike_at_the_edge_keep_their_own_limits():
+    def pooled(*rows):
+        return pool([report(one, seeds=[seed]) for seed, one in enumerate(rows)]).metrics[0].ci95
+
+    assert pooled(row(100.0, ci95=(71.5, 100)), row(100.0, ci95=(83.2, 100)), row(100.0)) == (71.5, 100)
+    assert pooled(row(0.0), row(0.0)) is None
+    assert pooled(row(50.0), row(50.0)) == (50.0, 50.0)
+
+
 def test_pool_says_what_is_uneven():
     a = report(row(10.0, n=90), row(1.0, name="auc"), row(None, name="cllr"), warnings=["cllr: no llr"])
     b = report(row(14.0), row(None, name="cllr"), warnings=["cllr: no llr"], seeds=[1])

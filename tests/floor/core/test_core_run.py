@@ -59,7 +59,7 @@ def test_a_file_is_refused(tmp_path):
         open_run(tmp_path / "f", "toy", "laptop", Settings())
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"system": "toy"}'])
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"system": "toy"}', "[" * 100_000])
 def test_a_damaged_config_is_a_checkpoint_error(tmp_path, text):
     (tmp_path / "config.json").write_text(text)
     with pytest.raises(CheckpointError, match=r"config.json"):
@@ -119,3 +119,29 @@ def test_what_is_no_trained_run_of_the_system_is_refused(tmp_path):
     trained(tmp_path / "other")
     with pytest.raises(CheckpointError, match="is a run of 'toy', not of 'mambo'"):
         open_trained(tmp_path / "other", "mambo", Settings)
+
+
+@pytest.mark.parametrize("change", [("lr", 0.05), ("lr", "0.1"), ("seed", 0.5)])
+def test_a_config_changed_by_anybody_else_is_refused(tmp_path, change):
+    run = open_run(tmp_path, "toy", "laptop", Settings())
+    file = tmp_path / "config.json"
+    saved = json.loads(file.read_text())
+    file.write_text(json.dumps(saved))  # written otherwise, the content is the same
+    assert run.saved_config()["config"] == {"lr": 0.1, "seed": 0}
+    saved["config"] |= dict([change])
+    file.write_text(json.dumps(saved))
+    with pytest.raises(CheckpointError, match="checksum is another one"):
+        run.saved_config()
+    with pytest.raises(CheckpointError, match="checksum is another one"):
+        open_run(tmp_path, "toy", "laptop", Settings())
+    del saved["checksum"]  # knowingly
+    file.write_text(json.dumps(saved))
+    assert run.saved_config()["config"] != {"lr": 0.1, "seed": 0}
+
+
+@pytest.mark.parametrize("text", ["[]", "3", '"train"', '{"train": 3}', '{"train": []}', "{", "[" * 100_000, "null"])
+def test_a_damaged_list_of_stages_is_one_clear_error(tmp_path, text):
+    (tmp_path / "stages.json").write_text(text)
+    for ask in (RunFolder.done, RunFolder.facts, RunFolder.mark):
+        with pytest.raises(CheckpointError, match=r"stages\.json.*delete it"):
+            ask(RunFolder(tmp_path), "train")

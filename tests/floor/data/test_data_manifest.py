@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from auricle.core.errors import DataError
 from auricle.data import fields
+from auricle.data.cut_audio import fingerprint
 from auricle.data.manifest import from_csv, read, summary, validate, write
 
 RATE = 8000
@@ -55,6 +56,7 @@ def test_csv_becomes_a_manifest(folder):
     assert found.dropped == ()
     cuts = list(read(folder / "m.jsonl"))
     assert [cut.id for cut in cuts] == ["audio/a.wav", "audio/b.wav", "audio/c.wav"]
+    assert cuts[0].custom.pop(fields.FINGERPRINT) == fingerprint(folder / "audio" / "a.wav")
     assert cuts[0].custom == {
         "label": "bonafide",
         "speaker": "s1",

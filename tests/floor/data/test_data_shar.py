@@ -3,7 +3,7 @@ import pytest
 import soundfile
 
 from auricle.core.errors import ConfigError, DataError
-from auricle.data import embedded, manifest, shar
+from auricle.data import embedded, fields, manifest, shar
 
 
 @pytest.fixture
@@ -31,6 +31,8 @@ def test_round_trip_keeps_audio_fields_and_order(source, tmp_path):
     assert summary.shards == -(-len(before) // 2) > 1
     for old, new in zip(before, after, strict=True):
         assert new.id == old.id
+        assert old.custom.pop(fields.FINGERPRINT)
+        assert fields.FINGERPRINT not in new.custom
         assert {name: new.custom[name] for name in old.custom} == old.custom
         assert [item.speaker for item in new.supervisions] == [item.speaker for item in old.supervisions]
         assert new.sampling_rate == old.sampling_rate

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auricle.core.errors import ConfigError, DataError
-from auricle.metrics.adcf import ASVSPOOF5, a_dcf, a_dcf_of_rates, adcf_weights, min_a_dcf
+from auricle.metrics.adcf import ASVSPOOF5, COST_MODEL, a_dcf, a_dcf_of_rates, adcf_weights, min_a_dcf
 from auricle.metrics.detection import min_dcf
 
 scores = st.lists(st.integers(-4, 4).map(float), min_size=1, max_size=12)
@@ -47,7 +47,20 @@ def test_of_rates_by_hand():
     np.testing.assert_allclose(many, [1.0, 1.5 / 0.9, np.nan], atol=1e-12)
     only = adcf_weights(0.5, 0.0, 0.5, 1.0, 1.0, 1.0)
     assert a_dcf_of_rates(0.5, np.nan, 0.25, weights=only) == pytest.approx(0.375 / 0.5, abs=1e-12)
-    assert pytest.approx((0.9, 0.5, 1.0, 0.9), abs=1e-12) == ASVSPOOF5
+    assert adcf_weights(**COST_MODEL) == adcf_weights() == pytest.approx((0.9, 0.5, 1.0, 0.9), abs=1e-12)
+    assert adcf_weights(**ASVSPOOF5) == pytest.approx((0.9405, 0.095, 0.5, 0.595), abs=1e-12)
+
+
+def test_asvspoof_5_has_costs_of_its_own():
+    # as its calculate_metrics.py passes them; the CostModel's own defaults are others
+    assert ASVSPOOF5 == {
+        "p_target": 0.9405, "p_nontarget": 0.0095, "p_spoof": 0.05, "c_miss": 1.0, "c_fa_nontarget": 10.0,
+        "c_fa_spoof": 10.0,
+    }  # fmt: skip
+    scores = [1.0, 3.0], [0.0, 2.0], [0.0, 0.0, 0.0, 2.0]
+    assert min_a_dcf(*scores, **ASVSPOOF5).cost == pytest.approx(0.1725 / 0.595, abs=1e-12)
+    # above 0: .5 * .5 + .25 * 1 = .5; above 2: .5 * .9 = .45, the least, of .9
+    assert min_a_dcf(*scores).cost == min_a_dcf(*scores, **COST_MODEL).cost == pytest.approx(0.5, abs=1e-12)
 
 
 @given(scores, scores, scores, st.floats(-5, 5))

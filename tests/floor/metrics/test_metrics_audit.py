@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from auricle.core.errors import ConfigError, DataError
-from auricle.metrics.adcf import a_dcf, a_dcf_of_rates, min_a_dcf
+from auricle.metrics.adcf import ASVSPOOF5, COST_MODEL, a_dcf, a_dcf_of_rates, min_a_dcf
 from auricle.metrics.audit import AttackTrials, audit
 from auricle.metrics.audit.counts import Speakers, grid, ranks
 from auricle.metrics.audit.exact import exact_eer, least_cost
+from auricle.metrics.audit.rows import Cell
 from auricle.metrics.audit.verifier import DCF, Verifier
 from auricle.metrics.calibration import fit_platt
 from auricle.metrics.detection import act_dcf, cllr, eer, min_dcf
@@ -100,6 +101,10 @@ def test_every_number_is_that_of_the_plain_metric(ties):
     assert found.find("eer").value == eer(yes, no).eer
     assert found.find("min_dcf").value == pytest.approx(min_dcf(yes, no, **DCF), abs=1e-12)
     assert found.find("min_a_dcf").value == pytest.approx(min_a_dcf(yes, no, fake).cost, abs=1e-12)
+    other = min_a_dcf(yes, no, fake, **ASVSPOOF5).cost
+    assert found.find("min_a_dcf_asvspoof5").value == pytest.approx(other, abs=1e-12)
+    assert "costs 1, 10, 10 of ASVspoof 5" in found.find("min_a_dcf_asvspoof5").note
+    assert "costs 1, 10, 20 of the a-DCF's authors" in found.find("min_a_dcf").note
     platt = fit_platt(np.concatenate(kinds(dev)[:2]), np.repeat([1, 0], [len(part) for part in kinds(dev)[:2]]))
     assert found.find("act_dcf").value == pytest.approx(act_dcf(platt.llr(yes), platt.llr(no), **DCF), abs=1e-9)
     assert found.find("cllr").value == pytest.approx(cllr(platt.llr(yes), platt.llr(no)), abs=1e-9)
@@ -157,13 +162,16 @@ def test_replicates_equal_copied_trials():
         checked += 1
         assert verifier.replicates.eer[row] == pytest.approx(eer(yes, no).eer, abs=1e-12)
         assert verifier.replicates.min_dcf[row] == pytest.approx(min_dcf(yes, no, **DCF), abs=1e-12)
-        assert verifier.replicates.min_a_dcf[row] == pytest.approx(min_a_dcf(yes, no, fake).cost, abs=1e-12)
+        for name, costs in (("a_dcf", COST_MODEL), ("a_dcf_asvspoof5", ASVSPOOF5)):
+            lowest = min_a_dcf(yes, no, fake, **costs).cost
+            assert verifier.replicates.min_a_dcf[name][row] == pytest.approx(lowest, abs=1e-12)
         for number, point in enumerate(verifier.points):
             candidates = [*scores, np.nextafter(scores[-1], np.inf)]
             tau = next(c for c in candidates if np.mean(no >= c) <= point.far_target)
             assert verifier.grid[verifier.replicates.chosen[number][row]] == tau
     assert checked > 90
-    assert {row.name for row in alone} == {"bypass_rate", "false_rejection", "zero_effort_far", "a_dcf"}
+    names_of = {"bypass_rate", "false_rejection", "zero_effort_far", "a_dcf", "a_dcf_asvspoof5"}
+    assert {row.name for row in alone} == names_of
 
 
 def test_intervals_hold_the_value_and_repeat():
@@ -244,3 +252,40 @@ def test_refusals():
         audit(made(n=200, domain=all_out), fars=[0.1], replicates=100)
     with pytest.raises(DataError, match="all zero-effort trials are of the domain 'out'"):
         audit(made(n=200, domain=["out"] * 200), fars=[0.1], replicates=100)
+
+
+def test_shares_at_the_edge_have_exact_limits_and_few_trials_none():
+    """All spoofs of one generator are refused, all of another pass, and a third has three trials."""
+    trials = made(1, 2000, ties=False)
+    generator = np.where(trials.kind == "spoof", "weak", "").astype(object)
+    score = trials.score.copy()
+    spoof = np.flatnonzero(trials.kind == "spoof")
+    score[spoof] = -5.0
+    generator[spoof[:40]], score[spoof[:40]] = "strong", 5.0
+    generator[spoof[40:43]] = "rare"
+    found = audit(
+        AttackTrials(score, trials.kind, trials.target, trials.speaker, generator, detector=trials.detector),
+        fars=[0.05], replicates=200,
+    )  # fmt: skip
+    weak, strong, rare = (found.find("bypass_rate", far=0.05, generator=name) for name in ("weak", "strong", "rare"))
+    n = spoof.size - 43
+    assert (weak.value, weak.n, weak.ci95) == (0.0, n, pytest.approx((0.0, 1 - 0.025 ** (1 / n)), abs=1e-12))
+    assert weak.ci95_fixed == weak.ci95
+    assert (strong.value, strong.ci95) == (1.0, pytest.approx((0.025 ** (1 / 40), 1.0), abs=1e-12))
+    assert (rare.value, rare.ci95, rare.ci95_fixed) == (0.0, None, None)
+    assert rare.note == "fewer than 5 trials: no interval"
+    # what is not at the edge is what the speakers' replicates say
+    verifier = Verifier(trials, [0.05], None, 200, 0)
+    row = audit(trials, fars=[0.05], replicates=200).find("bypass_rate", far=0.05)
+    (rate,), _, _ = verifier.rates(Cell(verifier.rows["spoof"], {}), None)
+    assert row.ci95 == verifier.speakers.interval(rate.again).ci95
+
+
+def test_an_eer_without_an_error_has_exact_limits():
+    kind = ["target"] * 30 + ["zero_effort"] * 20 + ["spoof"] * 25
+    score = np.r_[np.linspace(2, 3, 30), np.linspace(-1, 0, 20), np.linspace(-1, 0, 25)]
+    target = [f"s{at % 5}" for at in range(75)]
+    found = audit(AttackTrials(score, kind, target, detector=[1.0] * 50 + [-1.0] * 25), fars=[0.2], replicates=200)
+    assert (found.find("eer").value, found.find("detector_eer").value) == (0.0, 0.0)
+    assert found.find("eer").ci95 == pytest.approx((0.0, 1 - 0.025 ** (1 / 20)), abs=1e-12)
+    assert found.find("detector_eer").ci95 == pytest.approx((0.0, 1 - 0.025 ** (1 / 25)), abs=1e-12)

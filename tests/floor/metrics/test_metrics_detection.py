@@ -78,6 +78,40 @@ def test_eer_equals_the_item_by_item_procedure_of_the_scorer():
         assert eer(bonafide, spoof).eer == pytest.approx((frr[at] + far[at]) / 2, abs=1e-12)
 
 
+def official(bonafide: np.ndarray, spoof: np.ndarray) -> tuple[float, float]:
+    """The scorer of ASVspoof 2021 (eval_metrics.py), line for line."""
+    n_scores = bonafide.size + spoof.size
+    all_scores = np.concatenate((bonafide, spoof))
+    labels = np.concatenate((np.ones(bonafide.size), np.zeros(spoof.size)))
+    indices = np.argsort(all_scores, kind="mergesort")
+    labels = labels[indices]
+    tar_trial_sums = np.cumsum(labels)
+    nontarget_trial_sums = spoof.size - (np.arange(1, n_scores + 1) - tar_trial_sums)
+    frr = np.concatenate((np.atleast_1d(0), tar_trial_sums / bonafide.size))
+    far = np.concatenate((np.atleast_1d(1), nontarget_trial_sums / spoof.size))
+    thresholds = np.concatenate((np.atleast_1d(all_scores[indices[0]] - 0.001), all_scores[indices]))
+    min_index = np.argmin(np.abs(frr - far))
+    return float(np.mean((frr[min_index], far[min_index]))), float(thresholds[min_index])
+
+
+def test_the_official_tie_rule_is_that_of_the_scorer():
+    generator = np.random.default_rng(2)
+    differ = 0
+    for digits in (0, 1, 8) * 100:
+        bonafide = np.round(generator.normal(1, 1, generator.integers(1, 60)), digits)
+        spoof = np.round(generator.normal(0, 1, generator.integers(1, 60)), digits)
+        value, threshold = official(bonafide, spoof)
+        found = eer(bonafide, spoof, ties="official")
+        assert found.eer == value
+        if value > 0:  # below all scores the scorer goes down by a thousandth, here it is the next number
+            assert found.threshold == pytest.approx(threshold, abs=0.0011)
+        differ += abs(value - eer(bonafide, spoof).eer) > 1e-12
+    assert differ > 100
+    assert eer([2.0] * 5, [2.0] * 7, ties="official").eer == 1.0  # every bona fide is passed before any spoof
+    with pytest.raises(ConfigError, match="'together' or by the 'official' rule, not 'random'"):
+        eer([1.0], [0.0], ties="random")
+
+
 def test_eer_of_equal_scores_is_one_half():
     assert eer([2.0] * 5, [2.0] * 7).eer == 0.5
     assert eer([1.0], [1.0]).eer == 0.5
@@ -183,6 +217,15 @@ def test_act_dcf_by_hand():
     # the default costs put the threshold at log(0.5 / 0.95) = -0.642: -0.5 is accepted, -0.7 is not
     assert act_dcf([-0.5, 1], [-0.7, -2]) == 0.0
     assert act_dcf([-0.7, 1], [-2.0, -0.5]) == pytest.approx((0.95 * 0.5 + 0.5 * 0.5) / 0.5, abs=1e-12)
+
+
+def test_a_score_on_the_threshold_is_accepted_by_the_official_rule():
+    assert error_rates([0, 1], [0, -1], 0.0) == (0.5, 0.0)
+    assert error_rates([0, 1], [0, -1], 0.0, "official") == (0.0, 0.5)
+    # equal priors and costs: the threshold is 0
+    assert act_dcf([0, 1], [0, -1], 0.5, 1, 1) == 0.5
+    assert act_dcf([0, 1], [0, -1], 0.5, 1, 1, "official") == 0.5
+    assert act_dcf([0, 1], [-2, -1], 0.5, 1, 1, "official") == 0.0
 
 
 @settings(max_examples=50, deadline=None)

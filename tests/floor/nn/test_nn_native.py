@@ -259,15 +259,6 @@ def test_a_compiler_that_fails_is_named_once_and_the_work_goes_on(monkeypatch, f
     assert not list(tmp_path.rglob("*.so"))
 
 
-@compiled
-def test_a_cache_folder_that_cannot_be_written_is_no_obstacle(monkeypatch, fresh, tmp_path, caplog):
-    (tmp_path / "file").write_text("")
-    monkeypatch.setenv("AURICLE_CACHE", str(tmp_path / "file"))
-    with caplog.at_level(logging.WARNING):
-        assert not native.usable(torch.ones(2))
-    assert "PyTorch operations are used instead" in caplog.text
-
-
 def test_other_types_and_devices_are_left_to_pytorch():
     assert not native.usable(torch.ones(2, dtype=torch.float64))
     assert not native.usable(torch.ones(2, device="meta"))

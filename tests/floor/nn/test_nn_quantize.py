@@ -209,3 +209,87 @@ def test_code_use_by_hand():
         code_use([], 4)
     with pytest.raises(DataError):
         code_use([4], 4)
+
+
+@pytest.mark.parametrize("stages", [1, 3])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("maps", [False, True])
+def test_autocast_changes_no_code(kind, stages, maps):
+    """Vectors that autocast made bfloat16 are quantised in float32, and decode gives the latent inside and outside."""
+    inner = {"fsq": 2, "lfq": 6}.get(kind, 6)
+    quantizer = built(kind, dim=inner + maps, stages=stages).train()
+    z = torch.randn(300, inner + maps, generator=torch.Generator().manual_seed(1)).bfloat16().requires_grad_()
+    state = {name: value.clone() for name, value in quantizer.state_dict().items()}
+    torch.manual_seed(0)
+    plain = quantizer(z.detach().float())
+    after = {name: value.clone() for name, value in quantizer.state_dict().items()}
+    quantizer.load_state_dict(state)
+    torch.manual_seed(0)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = quantizer(z)
+        inside = quantizer.eval().decode(found.indices)
+    assert torch.equal(found.indices, plain.indices)
+    assert found.latent.dtype == torch.float32
+    assert torch.equal(found.latent, plain.latent)
+    assert torch.equal(inside, quantizer.decode(found.indices))
+    for name, value in plain.losses.items():
+        assert torch.equal(found.losses[name], value)
+    for name, value in quantizer.state_dict().items():
+        assert torch.equal(value, after[name])
+        assert value.dtype == after[name].dtype
+    (found.latent.sum() + sum(found.losses.values())).backward()
+    assert z.grad is not None
+    assert torch.isfinite(z.grad).all()
+
+
+@pytest.mark.parametrize("kind", ["simvq", "vq", "ema"])
+def test_a_table_begins_under_autocast_as_without(kind):
+    z = torch.randn(200, 6).bfloat16()
+    tables = []
+    for cast in (False, True):
+        quantizer = built(kind)
+        for centres in (False, True):
+            torch.manual_seed(1)
+            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=cast):
+                quantizer.begin_with(z, centres)
+            tables.append(quantizer.table().detach().clone())
+    assert torch.equal(tables[0], tables[2])
+    assert torch.equal(tables[1], tables[3])
+
+
+def test_ema_counts_beyond_what_bfloat16_can():
+    ema = EmaVQ(2, 2, decay=0.5, dead_below=0).train()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        ema(torch.ones(1001, 2, dtype=torch.bfloat16))
+    assert ema.counts.sum() == 0.5 * 2 + 0.5 * 1001  # bfloat16 knows 1000 and 1004
+
+
+def test_running_means_in_bfloat16_are_refused():
+    ema = EmaVQ(2, 4).to(torch.bfloat16)
+    with pytest.raises(ConfigError, match="running means need float32"):
+        ema.train()(torch.randn(5, 2).bfloat16())
+    assert torch.isfinite(ema.eval()(torch.randn(5, 2).bfloat16()).latent).all()
+
+
+@pytest.mark.parametrize("levels", [(2,), (8, 2), (2, 2, 2), (1, 5), ()])
+def test_fsq_refuses_two_levels(levels):
+    with pytest.raises(ConfigError, match="needs at least 3"):
+        make_quantizer("fsq", 4, 64, levels=levels)
+
+
+@pytest.mark.parametrize("levels", [(3,), (4,), (3, 4), (8, 5)])
+def test_fsq_uses_all_of_its_levels_and_keeps_nothing_at_the_middle(levels):
+    fsq = make_quantizer("fsq", len(levels), 64, levels=levels).eval()
+    z = torch.cartesian_prod(*[torch.linspace(-6, 6, 400)] * len(levels)).reshape(-1, len(levels))
+    found = fsq(z)
+    assert torch.isfinite(found.latent).all()
+    assert sorted(set(found.indices.tolist())) == list(range(math.prod(levels)))
+    assert torch.equal(fsq(torch.zeros(1, len(levels))).latent, torch.zeros(1, len(levels)))
+
+
+@pytest.mark.parametrize("kind", ["simvq", "vq", "fsq", "lfq"])
+def test_shapes_are_known_on_the_meta_device(kind):
+    with torch.device("meta"):
+        quantizer = make_quantizer(kind, 5, K)
+        found = quantizer(torch.zeros(2, 3, 5))
+    assert (found.latent.shape, found.indices.shape) == ((2, 3, 5), (2, 3))

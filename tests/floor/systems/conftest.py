@@ -1,37 +1,70 @@
+import dataclasses
+import io
 import json
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
+from auricle.core import names
+from auricle.core.files import write_json
+
+
+@pytest.fixture
+def echo(tmp_path, monkeypatch):
+    """`echo(**changes)`: the run folder of the fake system, whose SPEC has the changes."""
+    import auricle.systems
+
+    monkeypatch.setattr(names, "PAPERS", (*names.PAPERS, names.Paper("echo", "none", "0", "what?", works=True)))
+    monkeypatch.setattr(auricle.systems, "__path__", [*auricle.systems.__path__, str(Path(__file__).parent / "fakes")])
+    import auricle.systems.echo as package
+
+    def made(**changes):
+        monkeypatch.setattr(package, "SPEC", dataclasses.replace(package.SPEC, **changes))
+        folder = tmp_path / "echo-run"
+        write_json(folder / "config.json", {"system": "echo", "preset": "smoke", "config": {}})
+        write_json(folder / "checkpoints" / "final" / "meta.json", {})
+        return folder
+
+    return made
+
+
+@pytest.fixture
+def answered(echo):
+    """The requests that the fake system really answered."""
+    from auricle.systems.echo.infer import ANSWERED
+
+    ANSWERED.clear()
+    return ANSWERED
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """`command(*arguments, stdin="")`: status, JSON lines and messages of the `auricle` command, in this process."""
+    from auricle.cli.main import entry
+
+    def run(*arguments, stdin=""):
+        monkeypatch.setattr(sys, "argv", ["auricle", *map(str, arguments)])
+        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
+        status = 0
+        try:
+            entry()
+        except SystemExit as stop:
+            status = stop.code or 0
+        shown = capsys.readouterr()
+        return status, [json.loads(line) for line in shown.out.splitlines()], shown.err
+
+    return run
+
 
 @pytest.fixture(scope="session")
-def untrained_run(tmp_path_factory):
-    """A run of the smoke preset with random weights and honest domain checks: all that `infer` needs, in seconds."""
-    from auricle.audio.files import read_mono
-    from auricle.core.run import open_run
-    from auricle.data import embedded
-    from auricle.metrics.calibration import calibrate
-    from auricle.systems.mambo.config import smoke
-    from auricle.systems.mambo.domain import describe, fit_domain
-    from auricle.systems.mambo.train import new_network
-    from auricle.train.checkpoint import save_model
+def run():
+    """A trained run: the small model of `mambo` that comes in the package."""
+    from auricle.systems import system
 
-    cfg = smoke()
-    run = open_run(tmp_path_factory.mktemp("scale") / "run", "mambo", "smoke", cfg)
-
-    def described(kind, step):
-        chosen = embedded.clips(kind=kind)[::step]
-        return [describe(read_mono(clip.file(), 16000)[0], 16000, 3800.0) for clip in chosen]
-
-    speech = described("speech", 100)
-    domain = fit_domain(speech[::2], speech[1::2], described("sound", 30))
-    draws = np.random.default_rng(0)
-    labels = np.arange(60) % 2 == 0
-    calibration = calibrate(draws.normal(0, 1, 60) + labels, labels)
-    meta = {"calibration": calibration.to_dict(), "domain": domain.to_dict()}
-    save_model(run.checkpoints / "final", new_network(cfg), json.loads(json.dumps(meta)))
-    return run.path
+    return system("mambo").pretrained()
 
 
 @pytest.fixture(scope="session")
@@ -39,7 +72,7 @@ def folder(tmp_path_factory):
     """Files of many lengths, rates and codings, one that is long, and one that is not audio."""
     from auricle.data import embedded
 
-    path = tmp_path_factory.mktemp("scale-audio")
+    path = tmp_path_factory.mktemp("audio")
     for clip in [*embedded.clips(kind="speech")[::150], *embedded.clips(kind="sound")[::60]]:
         (path / f"{clip.id}{clip.file().suffix}").write_bytes(clip.file().read_bytes())
     draws = np.random.default_rng(1)

@@ -2,13 +2,26 @@
 
 import json
 import os
+import stat
 
 import pytest
 import torch
 from torch import nn
 
 from auricle.core.errors import CheckpointError, ConfigError
-from auricle.train.checkpoint import META, MODEL, STATE, average, load_model, load_state, save_model, save_state
+from auricle.core.leftovers import part_path
+from auricle.train.checkpoint import (
+    META,
+    MODEL,
+    STATE,
+    average,
+    load_model,
+    load_state,
+    read_meta,
+    save_model,
+    save_state,
+    sweep,
+)
 
 
 class Net(nn.Module):
@@ -29,7 +42,8 @@ def rehash(folder):
     import hashlib
 
     meta = json.loads((folder / META).read_text())
-    meta["sha256"] = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in meta["sha256"]}
+    for name in meta["sha256"].keys() - {META}:
+        meta["sha256"][name] = hashlib.sha256((folder / name).read_bytes()).hexdigest()
     (folder / META).write_text(json.dumps(meta))
 
 
@@ -109,12 +123,68 @@ def test_damaged_weights(tmp_path, damage):
         load_model(folder, nn.Linear(4, 4))
 
 
-@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"sha256": 3}'])
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"sha256": 3}', "null", "[" * 100_000, '{"a":' * 100_000])
 def test_damaged_meta(tmp_path, text):
     folder = save_model(tmp_path / "c", nn.Linear(4, 4), {})
     (folder / META).write_text(text)
     with pytest.raises(CheckpointError):
         load_model(folder, nn.Linear(4, 4))
+
+
+@pytest.mark.parametrize(
+    ("given", "changed"),
+    [(-1.35, 1.35), (0.5, 0.50001), ([1, 2], [2, 1]), ({"a": None}, {}), ("bonafide", "spoof"), (1, 1.0), (True, 1)],
+)
+def test_meta_data_that_somebody_changed_are_refused(tmp_path, given, changed):
+    """The sign of a threshold stands in them."""
+    folder = save_model(tmp_path / "c", nn.Linear(2, 1), {"threshold": given, "step": 3})
+    meta = json.loads((folder / META).read_text())
+    (folder / META).write_text(json.dumps(meta))  # laid out otherwise, the same content
+    assert read_meta(folder) == {"threshold": given, "step": 3}
+    meta["threshold"] = changed
+    (folder / META).write_text(json.dumps(meta))
+    for read in (read_meta, lambda folder: load_model(folder, nn.Linear(2, 1)), lambda folder: average([folder])):
+        with pytest.raises(CheckpointError, match=r"meta\.json is damaged or was changed"):
+            read(folder)
+
+
+def test_meta_data_keep_every_value_and_name(tmp_path):
+    meta = {"é": 0.1 + 0.2, "big": 2**70, "small": 5e-324, "deep": {"a": [None, True, "\u2028"]}}
+    assert read_meta(save_model(tmp_path / "c", nn.Linear(2, 1), meta)) == meta
+
+
+def test_a_checkpoint_from_before_meta_data_had_a_checksum_is_read(tmp_path):
+    folder = save_model(tmp_path / "c", nn.Linear(2, 1), {"step": 3})
+    meta = json.loads((folder / META).read_text())
+    del meta["sha256"][META]
+    (folder / META).write_text(json.dumps(meta))
+    assert read_meta(folder) == {"step": 3}
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o027, 0o002, 0o077])
+def test_a_checkpoint_has_the_mode_of_the_umask(tmp_path, umask):
+    """safetensors makes private files, which a colleague cannot read."""
+    before = os.umask(umask)
+    try:
+        model = nn.Linear(2, 1)
+        folder = save_state(tmp_path / "c", model, torch.optim.AdamW(model.parameters()), {"step": 1}, {"step": 1})
+    finally:
+        os.umask(before)
+    assert {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == dict.fromkeys(
+        (MODEL, META, STATE), 0o666 & ~umask
+    )
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o777 & ~umask
+
+
+def test_only_what_the_dead_have_half_written_is_swept(tmp_path):
+    mine = part_path(tmp_path / "state-000003")
+    dead = tmp_path / mine.name.replace(f"-part-{os.getpid()}-", "-part-999999999-")
+    older = tmp_path / ".state-000003-a1b2c3d4"  # as an earlier version named them
+    for folder in (mine, dead, older):
+        (folder / "state-000003").mkdir(parents=True)
+    (tmp_path / ".my-notes").write_text("")
+    sweep(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([mine.name, ".my-notes"])
 
 
 def test_garbage_with_a_right_checksum(tmp_path):

@@ -287,3 +287,81 @@ def test_tensorboard_missing(tmp_path, monkeypatch):
     monkeypatch.setattr("auricle.core.extras.available", lambda package: False)
     with pytest.raises(MissingExtra, match=r"auricle\[tensorboard\]"):
         train(tmp_path, tensorboard=True)
+
+
+class Frozen(nn.Module):
+    """An encoder that a later stage freezes, and a head."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(3)
+        self.encoder = nn.Linear(3, 6).double()
+        self.head = nn.Linear(6, 1).double()
+
+    def forward(self, x):
+        return self.head(self.encoder(x).tanh())
+
+
+def weights(model):
+    return {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+
+def test_a_part_that_a_later_stage_freezes_has_no_say_in_its_clipping(tmp_path):
+    """The gradients that the last step before left on a frozen part are in no optimiser, and yet counted."""
+    one, _ = train(tmp_path / "first", Frozen(), lr=0.001)
+    other = Frozen()
+    other.load_state_dict(weights(one))  # as a stage that was resumed from a checkpoint begins
+    for name, model in (("goes on", one), ("begins anew", other)):
+        model.encoder.requires_grad_(False)
+        train(tmp_path / name, model, clip_norm=0.01)
+    assert all(torch.equal(a, b) for a, b in zip(weights(one).values(), weights(other).values(), strict=True))
+    norms = [[row["grad_norm"] for row in rows(tmp_path / name)] for name in ("goes on", "begins anew")]
+    assert norms[0] == norms[1]
+
+
+def test_a_resumed_stage_with_a_frozen_part_comes_to_the_same_numbers(tmp_path):
+    def stages(folder, stop=None):
+        model = Frozen()
+        train(folder / "first", model, lr=0.001)
+        model.encoder.requires_grad_(False)
+        train(folder / "second", model, clip_norm=0.01, batches=stop or data, save_every=1)
+        return model
+
+    def broken(epoch):
+        for number, batch in enumerate(data(epoch)):
+            if number == 1:  # clipping makes the old gradients small, so only the first steps tell
+                raise InterruptedError
+            yield batch
+
+    whole = stages(tmp_path / "whole")
+    with pytest.raises(InterruptedError):
+        stages(tmp_path / "broken", broken)
+    resumed = stages(tmp_path / "broken")
+    assert all(torch.equal(a, b) for a, b in zip(weights(whole).values(), weights(resumed).values(), strict=True))
+
+
+def test_clipping_sees_what_the_optimiser_has_and_nothing_else(tmp_path):
+    """Somebody's hook may leave gradients elsewhere in every step."""
+
+    def meddling(model, batch):
+        model.encoder.weight.grad = torch.full_like(model.encoder.weight, 1e6)
+        return step(model, batch)
+
+    folders = {"clean": step, "meddled": meddling}
+    models = []
+    for name, what in folders.items():
+        model = Frozen()
+        model.encoder.requires_grad_(False)
+        models.append(train(tmp_path / name, model, step=what, clip_norm=0.01)[0])
+    assert torch.equal(models[0].head.weight, models[1].head.weight)
+    assert rows(tmp_path / "clean")[-1]["grad_norm"] == rows(tmp_path / "meddled")[-1]["grad_norm"]
+    own = models[0].head.weight.grad.square().sum() + models[0].head.bias.grad.square().sum()
+    assert own.sqrt().item() == pytest.approx(0.01, rel=1e-3)  # clipped to the limit, no further
+
+
+def test_no_gradient_of_before_is_left_when_training_begins(tmp_path):
+    model = Frozen()
+    model(torch.ones(1, 3, dtype=torch.float64)).sum().backward()
+    model.encoder.requires_grad_(False)
+    train(tmp_path, model, max_steps=1)
+    assert model.encoder.weight.grad is None

@@ -12,7 +12,7 @@ from auricle.systems.ft_grpo.config import FtGrpoConfig, paper, smoke
 from auricle.systems.ft_grpo.data import Item
 from auricle.systems.ft_grpo.items import Batch, Items, batch, ready
 from auricle.systems.ft_grpo.model import bare, build
-from auricle.systems.ft_grpo.train import SftStep
+from auricle.systems.ft_grpo.stages import SftStep
 from tests.contract.adapter import Adapter
 
 
@@ -22,7 +22,7 @@ def mel(frames: int, seed: int) -> Tensor:
 
 def clips(cfg: FtGrpoConfig) -> Items:
     waves = (3000 * torch.randn(4, 24_000, generator=torch.Generator().manual_seed(0))).short().numpy()
-    rows = [Item(str(n), "sound", "real", (), wave, "group", str(n), "") for n, wave in enumerate(waves)]
+    rows = [Item(str(n), "sound", "real", (), wave, "group", str(n)) for n, wave in enumerate(waves)]
     return ready(rows, cfg.model)
 
 
@@ -36,7 +36,9 @@ ADAPTER = Adapter(
     inputs=lambda count: [mel(60 + 23 * item, item) for item in range(count)],
     batch=lambda cfg: batch(clips(cfg), range(4)),
     step=step,
-    forward=lambda model, mels, lengths: model.log_odds(mels, lengths, ["<think>\n"] * len(mels)),
+    forward=lambda model, mels, lengths: model.log_odds(
+        model.encode(mels, lengths), lengths, ["<think>\n"] * len(mels)
+    ),
     meta=lambda: bare(paper()),
     packages={"peft": "pip install 'auricle[hf]'"},
 )

@@ -13,8 +13,8 @@ from auricle.core.seed import rng
 from auricle.data.worlds.artefacts import CLIP_S, RATE_HZ, inject, plan
 from auricle.systems.ft_grpo.config import FtGrpoConfig, smoke
 from auricle.systems.ft_grpo.data import Item
+from auricle.systems.ft_grpo.features import as_int16
 from auricle.systems.ft_grpo.items import Items, ready
-from auricle.systems.ft_grpo.world import as_int16
 
 
 def clip(number: int) -> Item:
@@ -32,9 +32,14 @@ def clip(number: int) -> Item:
             continue
     kind = ("speech", "music")[number // 2 % 2]
     return Item(
-        f"clip-{number}", kind, "fake" if number % 2 else "real", artefacts or (), as_int16(wave),
-        f"group {number // 4}", f"pair {number // 2}", "artefact" if number % 2 else "",
-    )  # fmt: skip
+        f"clip-{number}",
+        kind,
+        "fake" if number % 2 else "real",
+        artefacts or (),
+        as_int16(wave),
+        f"group {number // 4}",
+        f"pair {number // 2}",
+    )
 
 
 @pytest.fixture(scope="session")
@@ -46,10 +51,20 @@ def clips() -> list[Item]:
 def cfg() -> FtGrpoConfig:
     return override(
         smoke(),
-        ["model.dim=16", "model.layers=1", "model.channels=[4,4]", "train.heads.steps=2", "train.sft.steps=4",
-         "train.sft.batch=8", "train.heads.batch=8", "train.grpo.prompts=4", "train.grpo.max_new=24",
-         "train.more_sft.steps=2", "train.more_sft.batch=8"],
-    )  # fmt: skip
+        [
+            "model.dim=16",
+            "model.layers=1",
+            "model.channels=[4,4]",
+            "train.heads.max_steps=2",
+            "train.sft.max_steps=4",
+            "train.sft.batch=8",
+            "train.heads.batch=8",
+            "train.grpo.prompts=4",
+            "train.grpo.max_new=24",
+            "train.more_sft.max_steps=2",
+            "train.more_sft.batch=8",
+        ],
+    )
 
 
 @pytest.fixture(scope="session")

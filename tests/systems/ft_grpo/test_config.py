@@ -7,10 +7,10 @@ import torch
 
 pytest.importorskip("peft")
 
-from auricle.core.config import override
+from auricle.core.config import override, parse
 from auricle.core.errors import CheckpointError, ConfigError
 from auricle.systems.ft_grpo.config import FtGrpoConfig, ModelConfig, TrainConfig, laptop, paper, smoke
-from auricle.systems.ft_grpo.model import ASKED, bare, build, task_tokenizer
+from auricle.systems.ft_grpo.model import QUESTION, bare, build, task_tokenizer
 from auricle.systems.ft_grpo.rationale import LABEL_PROMPT, SYSTEM_PROMPT, TAGS, Evidence, write
 
 
@@ -26,8 +26,22 @@ def test_paper_holds_the_released_recipe() -> None:
     assert (grpo.samples, grpo.clip, grpo.beta) == (8, 0.2, 0.04)
     assert (grpo.temperature, grpo.top_p, grpo.top_k) == (0.9, 0.9, 50)
     assert grpo.weights == {"accuracy": 1.0, "format": 0.1, "structure": 0.1, "ground": 0.0}
-    assert grpo.prompts * grpo.samples == 256  # completions a step
+    assert grpo.prompts * grpo.samples * grpo.accumulate == 256  # completions an update
+    assert cfg.train.sft.batch * cfg.train.sft.accumulate == 128
     assert cfg.train.sft.lr == grpo.lr == 1e-5
+    assert cfg.train.sft.mixed_precision == grpo.mixed_precision == "bf16"
+    assert (cfg.train.sft.warmup_fraction, grpo.warmup_fraction) == (0.01, 0.05)
+
+
+def test_a_config_with_the_former_names_is_read() -> None:
+    values = smoke().model_dump(mode="json")
+    values["model"]["seekers"] = values["model"].pop("position_heads")
+    for stage in values["train"].values():
+        if isinstance(stage, dict):
+            stage |= {"steps": stage.pop("max_steps"), "warmup": stage.pop("warmup_fraction")}
+            for later in ("betas", "clip_norm", "accumulate", "mixed_precision", "patience"):
+                del stage[later]
+    assert parse(FtGrpoConfig, values) == smoke()
 
 
 def test_paper_trains_lora_on_every_linear_layer_of_the_three_billion() -> None:
@@ -44,7 +58,7 @@ def test_paper_trains_lora_on_every_linear_layer_of_the_three_billion() -> None:
 
 def test_a_prompt_is_one_token_and_every_rationale_is_short() -> None:
     tokenizer = task_tokenizer()
-    for text in (SYSTEM_PROMPT, LABEL_PROMPT, ASKED, *TAGS):
+    for text in (SYSTEM_PROMPT, LABEL_PROMPT, QUESTION, *TAGS):
         assert len(tokenizer(text, add_special_tokens=False).input_ids) == 1
     text = write(Evidence("fake", "cutoff", 4, "silence", 7))
     ids = tokenizer(text, add_special_tokens=False).input_ids
@@ -54,15 +68,15 @@ def test_a_prompt_is_one_token_and_every_rationale_is_short() -> None:
 
 def test_a_policy_never_samples_a_prompt() -> None:
     network = build(smoke())
-    vocabulary = network.adapter.tokenizer.get_vocab()
-    assert {vocabulary[SYSTEM_PROMPT], vocabulary[LABEL_PROMPT], vocabulary[ASKED]} <= set(network.adapter.banned)
+    vocabulary = network.lm.tokenizer.get_vocab()
+    assert {vocabulary[SYSTEM_PROMPT], vocabulary[LABEL_PROMPT], vocabulary[QUESTION]} <= set(network.lm.banned)
 
 
 def test_refusals(tmp_path) -> None:
     with pytest.raises(ConfigError, match="not both"):
         override(laptop(), ["model.backbone=a", "model.decoder=b"])
     with pytest.raises(ConfigError, match="did you mean"):
-        override(laptop(), ["train.grpo.stepz=3"])
+        override(laptop(), ["train.grpo.max_stepz=3"])
     with pytest.raises(CheckpointError, match="no model"):
         build(FtGrpoConfig(model=ModelConfig(backbone=str(tmp_path)), train=TrainConfig(head_weight=0.0)))
     with pytest.raises(ConfigError, match="no auxiliary heads"):

@@ -8,9 +8,8 @@ import pytest
 from auricle.core.errors import DataError
 from auricle.core.run import RunFolder
 from auricle.systems.ft_grpo import counterfactual, data
-from auricle.systems.ft_grpo.config import FtGrpoConfig
+from auricle.systems.ft_grpo.config import DataConfig, FtGrpoConfig
 from auricle.systems.ft_grpo.rationale import NONE, Evidence, write
-from auricle.systems.ft_grpo.world_config import DataConfig
 
 CFG = FtGrpoConfig(data=DataConfig(train=16, dev=16, test=48, weak=0, hard=0, types=("speech", "sound")))
 

@@ -9,16 +9,7 @@ import pytest
 
 from auricle.core.errors import DataError
 from auricle.data.worlds.artefacts import BANDS_OF, TIME_KINDS, artefact
-from auricle.systems.ft_grpo.rationale import (
-    LABEL_PROMPT,
-    NONE,
-    SYSTEM_PROMPT,
-    Evidence,
-    evidence,
-    read,
-    words,
-    write,
-)
+from auricle.systems.ft_grpo.rationale import LABEL_PROMPT, NONE, SYSTEM_PROMPT, Evidence, evidence, read, words, write
 
 BOTH = Evidence("fake", "notch", 3, "click", 5)
 TEXT = "<think>\n<Frequency Domain> notch in band 3\n<Time Domain> click in bin 5\n</think>\n<answer>fake</answer>"

@@ -56,7 +56,7 @@ def test_infer_gives_one_line_an_input_with_its_evidence_and_a_picture(run, auri
         soundfile.write(tmp_path / f"{number}.wav", item.samples, 16_000)
     (tmp_path / "bad.wav").write_text("this is not audio")
     paths = [tmp_path / "0.wav", tmp_path / "1.wav", tmp_path / "2.wav", tmp_path / "bad.wav"]
-    done = auricle("infer", "ft_grpo", "--run", run, *paths, "--plots", tmp_path / "plots", check=False)
+    done = auricle("infer", "ft_grpo", "--run", run, *paths, "--out-dir", tmp_path / "plots", check=False)
     assert done.returncode == 1
     found = [json.loads(line) for line in done.stdout.splitlines()]
     assert [row["input"] for row in found] == list(map(str, paths))

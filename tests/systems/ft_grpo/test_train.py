@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,13 +16,18 @@ from auricle.core.run import open_run
 from auricle.data.worlds.artefacts import Artefact
 from auricle.systems.ft_grpo import items as of
 from auricle.systems.ft_grpo import train
-from auricle.systems.ft_grpo.answer import greedy
+from auricle.systems.ft_grpo.generate import greedy
 from auricle.systems.ft_grpo.model import build
 from auricle.systems.ft_grpo.rationale import Evidence, evidence, read, write
-from auricle.systems.ft_grpo.rewards import Truth
-from auricle.systems.ft_grpo.train import GrpoStep, SftStep, fit_grpo, fit_sft, for_grpo
-from auricle.train.checkpoint import load_model
+from auricle.systems.ft_grpo.rewards import Truth, weighted
+from auricle.systems.ft_grpo.stages import GrpoStep, SftStep, Stage, fit_grpo, fit_sft, for_grpo
+from auricle.systems.ft_grpo.train import REAL
+from auricle.train.checkpoint import load_model, read_meta
 from auricle.train.loop import fit
+
+
+def grpo_step(network, reference, items, how, seed) -> GrpoStep:
+    return GrpoStep(network, reference, items, how, weighted(how.weights), seed)
 
 
 def test_targets_say_where_and_what() -> None:
@@ -29,8 +35,12 @@ def test_targets_say_where_and_what() -> None:
     click = Artefact("click", "time", 5, 0.5, 100.0, 3800.0, 1.0, 1.002)
     made = of.targets_of(evidence((notch, click)), (notch, click), 38, 0.04)
     assert {name: made[name] for name in ("label", "band", "bin", "frequency", "time")} == {
-        "label": 0, "band": 3, "bin": 6, "frequency": 1, "time": 3
-    }  # fmt: skip
+        "label": 0,
+        "band": 3,
+        "bin": 6,
+        "frequency": 1,
+        "time": 3,
+    }
     assert made["artefact"].nonzero()[0].tolist() == [25]  # a click is shorter than a frame and still marked
     assert made["artefact"][25] == 3
     none = of.targets_of(evidence(()), (), 38, 0.04)
@@ -40,12 +50,11 @@ def test_targets_say_where_and_what() -> None:
 
 def test_what_is_ready_fits_the_encoder(items, clips, cfg) -> None:
     network = build(cfg)
-    encoded = network.adapter.base.encoder(items.features[:2].float(), items.lengths[:2])
+    encoded = network.lm.base.encoder(items.features[:2].float(), torch.tensor([150, 150]))
     assert items.targets["artefact"].shape[1] == encoded.heads["artefact"].shape[1]
     assert items.texts[1] == write(clips[1].truth)
     assert read(items.texts[0]) == Evidence("real", "none", None, "none", None)
-    assert items.truths[0].solution == of.REAL
-    assert items.where([3, 1]).ids == ["clip-3", "clip-1"]
+    assert items.truths[0].solution == REAL
 
 
 def test_batches_repeat_and_can_start_anywhere(items) -> None:
@@ -59,8 +68,8 @@ def test_batches_repeat_and_can_start_anywhere(items) -> None:
 
 def test_only_the_answer_is_learned(items, cfg) -> None:
     network = build(cfg)
-    ids, learned = network.learned(items.texts[1], 150)
-    said = network.adapter.tokenizer.decode([one for one, own in zip(ids, learned, strict=True) if own])
+    ids, learned = network.training_row(items.texts[1], 150)
+    said = network.lm.tokenizer.decode([one for one, own in zip(ids, learned, strict=True) if own])
     assert said == f"{items.texts[1]}<|im_end|>"
     assert ids[: len(network.prompt(150))] == network.prompt(150)
 
@@ -77,9 +86,9 @@ def test_sft_adds_the_heads(items, cfg) -> None:
 
 def test_what_was_heard_once_gives_what_hearing_gives(items, cfg) -> None:
     network = build(cfg).eval()
-    ready = of.heard(network, items)
+    ready = of.with_encoder_frames(network, items)
     own, again = of.batch(items, range(8)), of.batch(ready, range(8))
-    assert again.frames.shape[:2] == (8, network.adapter.audio_frames(150))
+    assert again.frames.shape[:2] == (8, network.lm.audio_frames(150))
     made = [SftStep(network, each, 0.0)(network, one)["loss"].item() for each, one in ((items, own), (ready, again))]
     assert made[0] == pytest.approx(made[1], rel=1e-5)
     assert greedy(network, items, 8) == greedy(network, ready, 8)
@@ -88,14 +97,14 @@ def test_what_was_heard_once_gives_what_hearing_gives(items, cfg) -> None:
 def test_a_clip_turned_round_has_its_bin_at_the_other_end(items) -> None:
     own = of.batch(items, range(16))
     some = torch.arange(16) % 4 == 1
-    made = of.turned(own, some)
+    made = of.time_reversed(own, some)
     assert torch.equal(made.features[1], own.features[1].flip(0))
     assert torch.equal(made.features[0], own.features[0])
     for place in range(16):
         before, after = int(own.targets["bin"][place]), int(made.targets["bin"][place])
         assert after == (9 - before if some[place] and before else before)
     assert torch.equal(made.targets["band"], own.targets["band"])
-    twice = of.turned(made, some)
+    twice = of.time_reversed(made, some)
     assert all(torch.equal(twice.targets[name], own.targets[name]) for name in own.targets)
 
 
@@ -103,10 +112,10 @@ def test_a_clip_turned_round_has_its_bin_at_the_other_end(items) -> None:
 def test_a_round_of_grpo(items, cfg, settings) -> None:
     """The first ratio is 1 and the KL 0, all parts are logged, and the same batch draws the same answers."""
     own = override(cfg, settings)
-    network, reference = for_grpo(own, build(own))
+    network, reference = for_grpo(build(own), own.model, own.seed)
     assert (reference is None) == bool(settings)
-    ready = items if settings else of.heard(network, items)
-    step = GrpoStep(network, reference, ready, own.train.grpo, seed=3)
+    ready = items if settings else of.with_encoder_frames(network, items)
+    step = grpo_step(network, reference, ready, own.train.grpo, seed=3)
     batch = of.batch(ready, range(4), number=7)
     made = step(network.train(), batch)
     assert float(made["ratio"]) == pytest.approx(1.0, abs=1e-6)
@@ -131,32 +140,60 @@ def test_a_round_of_grpo(items, cfg, settings) -> None:
 
 def test_grpo_pulls_towards_its_reward(items, cfg, tmp_path) -> None:
     """A model that says "fake" and "real" alike comes to say what every truth says."""
-    own = override(cfg, ["train.grpo.steps=40", "train.grpo.lr=3e-3", "train.grpo.beta=0", "train.grpo.samples=8"])
+    own = override(cfg, ["train.grpo.max_steps=40", "train.grpo.lr=3e-3", "train.grpo.beta=0", "train.grpo.samples=8"])
     network = build(own)
-    reals = items.where([0, 2, 4, 6])
-    both = of.Items(
-        reals.features, [write(Evidence(label, "none", None, "none", None)) for label in ("real", "fake") * 2],
-        reals.truths, reals.targets, reals.ids,
-    )  # fmt: skip
-    how = override(own, ["train.sft.steps=120", "train.sft.lr=1e-2", "train.sft.eval_every=120"]).train.sft
-    fit_sft(own, how, network, both, both, tmp_path / "sft", shown=False)
-    policy, reference = for_grpo(own, network)
-    fit_grpo(own, own.train.grpo, policy, reference, reals, reals, tmp_path / "grpo", shown=False)
+    some = of.batch(items, [0, 2, 4, 6])
+    truths = [items.truths[row] for row in some.rows]
+    reals = of.Items(some.features.half(), [items.texts[row] for row in some.rows], truths, some.targets)
+    texts = [write(Evidence(label, "none", None, "none", None)) for label in ("real", "fake") * 2]
+    both = replace(reals, texts=texts)
+    how = override(own, ["train.sft.max_steps=120", "train.sft.lr=1e-2", "train.sft.eval_every=120"]).train.sft
+    fit_sft(network, Stage(both, both, tmp_path / "sft", own.seed, 24, shown=False), how, own.train.head_weight)
+    policy, reference = for_grpo(network, own.model, own.seed)
+    fit_grpo(policy, reference, Stage(reals, reals, tmp_path / "grpo", own.seed, 24, shown=False), own.train.grpo)
     rows = [json.loads(line) for line in (tmp_path / "grpo" / "metrics.jsonl").read_text().splitlines()]
     rewards = [row["reward/accuracy"] for row in rows]
     assert 0.2 < np.mean(rewards[:2]) < 0.8
     assert np.mean(rewards[-8:]) > np.mean(rewards[:2]) + 0.15
 
 
+def test_grpo_runs_in_bfloat16_with_accumulation(items, cfg, tmp_path) -> None:
+    """What `paper()` does: autocast in each step, several batches an update, weights that stay in float32."""
+    settings = ["train.grpo.mixed_precision=bf16", "train.grpo.accumulate=2", "train.grpo.max_steps=2"]
+    own = override(cfg, [*settings, "train.grpo.max_new=12"])
+    network, reference = for_grpo(build(own), own.model, own.seed)
+    before = {name: weight.clone() for name, weight in network.state_dict().items()}
+    stage = Stage(items, items, tmp_path / "grpo", own.seed, 12, shown=False)
+    result = fit_grpo(network, reference, stage, own.train.grpo)
+    rows = list(read_jsonl(tmp_path / "grpo" / "metrics.jsonl"))
+    assert [row["epoch"] for row in rows] == [0, 0]  # 16 clips are four batches of four: two updates
+    saved = read_meta(result.last)["settings"]
+    assert (saved["mixed_precision"], saved["accumulate"]) == ("bf16", 2)
+    after = network.state_dict()
+    assert all(weight.dtype == torch.float32 and bool(weight.isfinite().all()) for weight in after.values())
+    assert any(not torch.equal(before[name], after[name]) for name in after)
+
+
+def test_accumulated_batches_give_the_update_of_one_large_batch(items, cfg, tmp_path) -> None:
+    weights = []
+    for batch, accumulate in ((8, 1), (4, 2)):
+        own = override(cfg, [f"train.sft.batch={batch}", f"train.sft.accumulate={accumulate}", "train.sft.max_steps=2"])
+        network = build(own)
+        stage = Stage(items, items, tmp_path / f"{batch}" / "sft", own.seed, 4, shown=False)
+        fit_sft(network, stage, own.train.sft, 0.0)
+        weights.append(network.state_dict())
+    assert all(torch.allclose(weights[0][name], weights[1][name], atol=2e-5) for name in weights[0])
+
+
 def test_a_killed_stage_goes_on_to_the_same_numbers(items, cfg, tmp_path) -> None:
-    own = override(cfg, ["train.grpo.steps=4", "train.grpo.save_every=2", "train.grpo.lr=1e-3"])
+    own = override(cfg, ["train.grpo.max_steps=4", "train.grpo.save_every=2", "train.grpo.lr=1e-3"])
 
     class Killed(Exception):
         pass
 
     def run(folder, fatal: int | None = None) -> tuple[list[dict], torch.Tensor]:
-        network, reference = for_grpo(own, build(own))
-        step = GrpoStep(network, reference, items, own.train.grpo, 0)
+        network, reference = for_grpo(build(own), own.model, own.seed)
+        step = grpo_step(network, reference, items, own.train.grpo, 0)
 
         def counted(model, batch):
             if batch.number == fatal:
@@ -165,9 +202,16 @@ def test_a_killed_stage_goes_on_to_the_same_numbers(items, cfg, tmp_path) -> Non
 
         how = own.train.grpo
         fit(
-            network, counted, of.Batches(items, how.prompts, 0), folder=folder, max_steps=4, lr=how.lr, seed=0,
-            save_every=2, progress=False,
-        )  # fmt: skip
+            network,
+            counted,
+            of.Batches(items, how.prompts, 0),
+            folder=folder,
+            max_steps=4,
+            lr=how.lr,
+            seed=0,
+            save_every=2,
+            progress=False,
+        )
         rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
         return [{k: v for k, v in row.items() if k != "seconds"} for row in rows], network.state_dict()
 
@@ -181,18 +225,16 @@ def test_a_killed_stage_goes_on_to_the_same_numbers(items, cfg, tmp_path) -> Non
 
 def test_the_grounded_reward_needs_known_artefacts(items, cfg) -> None:
     own = override(cfg, ["train.grpo.ground=0.1"])
-    network, reference = for_grpo(own, build(own))
-    blind = of.Items(
-        items.features, items.texts, [Truth(truth.solution) for truth in items.truths], items.targets, items.ids
-    )
+    network, reference = for_grpo(build(own), own.model, own.seed)
+    blind = of.Items(items.features, items.texts, [Truth(truth.solution) for truth in items.truths], items.targets)
     with pytest.raises(ConfigError, match="known"):
-        GrpoStep(network, reference, blind, own.train.grpo, 0)(network, of.batch(blind, range(2)))
+        grpo_step(network, reference, blind, own.train.grpo, 0)(network, of.batch(blind, range(2)))
 
 
 def test_a_killed_run_goes_on_where_it_was(clips, cfg, tmp_path, monkeypatch) -> None:
     """Stages that are done are not done again, and the weights are those of a run that was never killed."""
-    own = override(cfg, ["train.grpo.steps=2", "eval.rationales=1", "eval.max_new=24"])
-    monkeypatch.setattr(of.data, "load", lambda run, name: clips)
+    own = override(cfg, ["train.grpo.max_steps=2", "eval.rationales=1", "eval.max_new=24"])
+    monkeypatch.setattr(train.data, "load", lambda run, name: clips)
     whole = open_run(tmp_path / "whole", "ft_grpo", "smoke", own)
     train.train(own, whole)
     killed = open_run(tmp_path / "killed", "ft_grpo", "smoke", own)

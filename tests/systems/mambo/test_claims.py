@@ -1,36 +1,33 @@
-import json
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from auricle.claims import results
-from auricle.claims.claim import BUDGETS, Measured
+from auricle.claims.claim import BUDGETS, Cell, Measured
 from auricle.claims.equality import TOLERANCE
 from auricle.core.errors import ConfigError
-from auricle.systems.mambo import arms, claims, timing
+from auricle.systems.mambo.claims import CLAIMS, arms, detectors, timing
 
 
-@pytest.fixture(scope="module")
-def written(tmp_path_factory):
-    return {claim.id: claim for claim in claims.claims(tmp_path_factory.mktemp("shared"))}
-
-
-def test_the_claims_of_the_issue_are_there(written):
-    assert list(written) == ["M1", "M2", "M4", "M5", "M6"]
-    assert written["M4"].seeds_full == 16
-    assert list(written["M4"].arms) == ["shallow", "deep", "widened"]
-    assert [claim.id for claim in written.values() if claim.headline] == ["M2"]
-    assert all(claim.cuts for claim in written.values())
+def test_the_claims_of_the_issue_are_there():
+    assert [claim.id for claim in CLAIMS] == ["M1", "M2", "M4", "M5", "M6"]
+    seeds = {claim.id: (len(claim.seeds("quick")), len(claim.seeds("full"))) for claim in CLAIMS}
+    assert seeds == {"M1": (2, 5), "M2": (2, 5), "M4": (3, 16), "M5": (2, 3), "M6": (2, 5)}
+    assert list(detectors.M4.arms) == ["shallow", "deep", "widened"]
+    assert [claim.id for claim in CLAIMS if claim.headline] == ["M2"]
+    assert all(claim.cuts for claim in CLAIMS)
 
 
 @pytest.mark.parametrize("budget", BUDGETS)
 @pytest.mark.parametrize(
     ("models", "equal"),
     [
-        (claims._m1_models, ("mamba2", "hydra")),
-        (claims._m2_models, ("hydra", "add", "concat")),
-        (claims._m4_models, ("deep", "widened")),
-        (claims._m5_models, claims.M5_MIXERS),
+        (detectors.m1_models, ("mamba2", "hydra")),
+        (detectors.m2_models, ("hydra", "add", "concat")),
+        (detectors.m4_models, ("deep", "widened")),
+        (detectors.m5_models, detectors.M5_MIXERS),
     ],
 )
 def test_arms_are_of_equal_size(models, equal, budget):
@@ -39,21 +36,43 @@ def test_arms_are_of_equal_size(models, equal, budget):
 
 
 def test_shallow_is_smaller_than_deep():
-    sizes = {arm: arms.count(model) for arm, model in claims._m4_models("full").items()}
+    sizes = {arm: arms.count(model) for arm, model in detectors.m4_models("full").items()}
     assert sizes["shallow"] < 0.5 * sizes["deep"]
 
 
-def test_settings_differ_by_arm_and_seed_and_are_json(written):
-    claim = written["M1"]
-    rows = [json.dumps(claim.settings(arm, seed, "full")) for arm in claim.arms for seed in (0, 1)]
+def cell(arm, seed, budget="full"):
+    return Cell(arm, seed, budget, Path("shared"), Path("work"))
+
+
+def test_settings_differ_by_arm_and_seed_and_are_configs():
+    claim = detectors.M1
+    rows = [claim.settings(cell(arm, seed)).model_dump_json() for arm in claim.arms for seed in (0, 1)]
     assert len(set(rows)) == 4
+    assert set(detectors.M2.settings(cell("clock", 0))) == {"hydra", "add", "concat"}
+    assert detectors.M2.settings(cell("hydra", 3)) == claim.settings(cell("hydra", 3))  # one training serves both
+
+
+def test_a_detector_is_trained_once_for_all_claims_that_need_it(tmp_path, monkeypatch):
+    measured = []
+
+    def measure(cfg, shared, without, folder):
+        measured.append((cfg.seed, without))
+        (folder / "checkpoints").mkdir(parents=True)
+        return {"eer": 1.0}
+
+    monkeypatch.setattr(arms, "_measure", measure)
+    cfg = detectors.M1.settings(cell("hydra", 0, "quick"))
+    for without in ("", "", "world"):
+        assert arms.detector(cfg, tmp_path, without) == {"eer": 1.0}
+    assert measured == [(0, ""), (0, "world")]
+    assert not list(tmp_path.rglob("checkpoints"))
 
 
 def cells(values):
     return Measured(values, tuple(range(len(next(iter(values.values()))))))
 
 
-def detectors(shift, seed):
+def trained(shift, seed):
     """Make up detectors of 120 clips of 12 voices; arms differ by how far real clips lie above fakes."""
     made = {}
     for arm, gap in shift.items():
@@ -70,7 +89,7 @@ def detectors(shift, seed):
 
 @pytest.mark.parametrize(("hydra", "verdict"), [(3.0, "confirmed"), (0.0, "refuted"), (1.5, "not resolved")])
 def test_m1(hydra, verdict):
-    assert claims._m1_decide(cells(detectors({"hydra": hydra, "mamba2": 1.5}, 0))).verdict == verdict
+    assert detectors.m1_decide(cells(trained({"hydra": hydra, "mamba2": 1.5}, 0))).verdict == verdict
 
 
 @pytest.mark.parametrize(
@@ -78,13 +97,12 @@ def test_m1(hydra, verdict):
     [(0.8, 3.0, "confirmed"), (1.2, 1.0, "refuted"), (1.0, 1.5, "not resolved"), (1.2, 4.0, "not resolved")],
 )
 def test_m2(time, gap, verdict):
-    made = detectors({"hydra": gap, "add": 1.5, "concat": 1.5}, 0)
+    made = trained({"hydra": gap, "add": 1.5, "concat": 1.5}, 0)
+    names = [(arm, f"{arm}_{what}") for arm in ("hydra", "add", "concat") for what in ("step_s", "peak_mb")]
     made["clock"] = {
-        run: {f"{arm}_{what}": (time + 0.02 * (run - 2) if arm == "hydra" else 1.0)
-              for arm in ("hydra", "add", "concat") for what in ("step_s", "peak_mb")}
-        for run in range(5)
-    }  # fmt: skip
-    found = claims._m2_decide(cells(made))
+        run: {name: time + 0.02 * (run - 2) if arm == "hydra" else 1.0 for arm, name in names} for run in range(5)
+    }
+    found = detectors.m2_decide(cells(made))
     assert found.verdict == verdict
     assert found.effect == pytest.approx(time, abs=0.01)
 
@@ -109,14 +127,14 @@ def spreads(deep, shallow, widened):
     ],
 )
 def test_m4(sd, verdict):
-    found = claims._m4_decide(cells(spreads(*sd)))
+    found = detectors.m4_decide(cells(spreads(*sd)))
     assert found.verdict == verdict
     assert found.effect == pytest.approx(sd[0] / sd[1])
     assert found.minimum_detectable == pytest.approx(0.474, abs=0.01)
 
 
 def test_m4_without_a_spread_is_not_resolved():
-    found = claims._m4_decide(cells(spreads(0.0, 1.0, 1.0)))
+    found = detectors.m4_decide(cells(spreads(0.0, 1.0, 1.0)))
     assert (found.verdict, found.effect) == ("not resolved", None)
     assert "no spread" in found.notes[0]
 
@@ -125,17 +143,17 @@ def test_m4_without_a_spread_is_not_resolved():
 def test_m5(ratio, verdict):
     made = {
         arm: {seed: {"in_domain": 10.0, "out_of_domain": 10 * ratio + 0.1 * (seed - 1)} for seed in range(3)}
-        for arm in claims.M5_MIXERS
+        for arm in detectors.M5_MIXERS
     }
-    assert claims._m5_decide(cells(made)).verdict == verdict
+    assert detectors.m5_decide(cells(made)).verdict == verdict
 
 
 def test_m5_near_chance_is_not_confirmed_by_a_ratio_that_could_not_be_larger():
     made = {
         arm: {seed: {"in_domain": 30.0, "out_of_domain": 40.0 + 0.1 * seed} for seed in range(3)}
-        for arm in claims.M5_MIXERS
+        for arm in detectors.M5_MIXERS
     }
-    found = claims._m5_decide(cells(made))
+    found = detectors.m5_decide(cells(made))
     assert found.verdict == "not resolved"
     assert "the rule alone says confirmed" in found.notes[0]
     assert "at most 1.67" in found.notes[0]
@@ -143,15 +161,12 @@ def test_m5_near_chance_is_not_confirmed_by_a_ratio_that_could_not_be_larger():
 
 @pytest.mark.parametrize(("factor", "verdict"), [(0.5, "confirmed"), (2.0, "refuted"), (1.0, "not resolved")])
 def test_m6(factor, verdict):
-    made = {
-        arm: {
-            seed: {f"s_{t}": (factor * t if arm == "ssd_chunked" else t * t / 208) * (1 + 0.01 * (seed - 2) * slope)
-                   for t in (100, 208, 400)}
-            for seed in range(5)
-        }
-        for slope, arm in enumerate(timing.M6_ARMS)
-    }  # fmt: skip
-    found = timing._m6_decide(cells(made))
+    def seconds(arm, slope, seed):
+        spread = 1 + 0.01 * (seed - 2) * slope
+        return {f"s_{t}": (factor * t if arm == "ssd_chunked" else t * t / 208) * spread for t in (100, 208, 400)}
+
+    made = {arm: {seed: seconds(arm, slope, seed) for seed in range(5)} for slope, arm in enumerate(timing.M6_ARMS)}
+    found = timing.m6_decide(cells(made))
     assert found.verdict == verdict
     if factor == 1.0:
         assert "ssd_chunked is faster than mha from 208 frames on" in found.notes
@@ -195,8 +210,6 @@ def test_wrong_use_is_one_line(auricle, tmp_path, arguments, message):
     assert message in done.stderr
 
 
-def test_a_claim_refuses_too_few_seeds(written):
-    from dataclasses import replace
-
+def test_a_claim_refuses_too_few_seeds():
     with pytest.raises(ConfigError, match="headline"):
-        replace(written["M2"], seeds_full=4)
+        replace(detectors.M2, seeds_full=4)

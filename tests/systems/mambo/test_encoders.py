@@ -12,7 +12,7 @@ from auricle.backbones.tiny import save_tiny
 from auricle.core.config import override, parse
 from auricle.core.errors import CheckpointError, ConfigError
 from auricle.systems.mambo.config import NAMED, MamboConfig, laptop, named, paper, smoke
-from auricle.systems.mambo.model import score
+from auricle.systems.mambo.model import MamBo, score
 from auricle.systems.mambo.network import Network
 from auricle.train import load_model, save_model
 
@@ -71,12 +71,10 @@ def test_there_are_48_names():
 
 @pytest.mark.parametrize(("topology", "n"), BACK_ENDS)
 def test_named_configurations_have_the_published_sizes(topology, n):
-    from auricle.systems.mambo.model import build
-
     for mixer, expected in zip(MIXERS, BACK_ENDS[topology, n], strict=True):
         cfg = named(f"MamBo-{topology}-{mixer}-N{n}")
         with torch.device("meta"):
-            assert count(build(cfg.model)) == expected
+            assert count(MamBo(cfg.model)) == expected
         # nothing but the back end differs, and the command line can ask for the same
         settings = [f"model.topology=mambo{topology}", f"model.mixer={mixer.lower()}", f"model.n={n}"]
         assert cfg == override(paper(), settings)

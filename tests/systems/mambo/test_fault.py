@@ -98,6 +98,7 @@ def test_a_checkpoint_of_other_sizes_is_refused(auricle, smoke_run, tmp_path):
     shutil.copytree(smoke_run, folder, ignore=shutil.ignore_patterns("cache", "scores"))
     config = json.loads((folder / "config.json").read_text())
     config["config"]["model"]["d_model"] = 48
+    del config["checksum"]  # changed knowingly
     (folder / "config.json").write_text(json.dumps(config))
     done = auricle("infer", "mambo", "--run", folder, "x.wav", check=False)
     assert done.returncode == 2

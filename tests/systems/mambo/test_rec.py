@@ -6,10 +6,12 @@ from collections import Counter, defaultdict
 
 import pytest
 
+from auricle.core.config import override
 from auricle.core.errors import ConfigError, DataError
 from auricle.core.files import write_jsonl
 from auricle.core.run import open_run
 from auricle.data import corpora, embedded, fields, manifest, rec
+from auricle.data.building import audio_folder
 from auricle.systems.mambo import data
 from auricle.systems.mambo.build import CONTROLS
 from auricle.systems.mambo.config import smoke
@@ -80,22 +82,21 @@ def test_it_is_prepared_like_the_embedded_corpus(cfg, tmp_path):
 def test_both_corpora_never_share_prepared_audio(cfg, tmp_path):
     run = open_run(tmp_path / "run", "mambo", "smoke", cfg)
     data.prepare(cfg, run)
-    other = cfg.data.model_copy(update={"source": "embedded"})
-    assert data.audio_folder(run, cfg.data) != data.audio_folder(run, other)
-    assert data.audio_folder(run, cfg.data).is_dir()
+    other = override(cfg, ["data.source=embedded"])
+    mine, theirs = (audio_folder(run, config.data.model_dump(mode="json")) for config in (cfg, other))
+    assert mine != theirs
+    assert mine.is_dir()
+    assert not theirs.exists()
 
 
 def test_leak_checks_are_not_for_a_users_manifest_only(cfg):
-    class Table:
-        notes: list[str] = []  # noqa: RUF012
-
-    mine = cfg.model_copy(update={"data": cfg.data.model_copy(update={"source": "mine.jsonl"})})
-    assert run_all(mine, None, None, None, None, Table) == ([], False)
-    assert "a manifest of yours has none" in Table.notes[0]
+    rows, notes, leak = run_all(override(cfg, ["data.source=mine.jsonl"]), None, None, None, None, None)
+    assert (rows, leak) == ([], False)
+    assert "a manifest of yours has none" in notes[0]
 
 
 def test_what_is_neither_a_corpus_nor_a_manifest_is_refused(cfg, tmp_path, monkeypatch):
-    wrong = cfg.model_copy(update={"data": cfg.data.model_copy(update={"source": "big"})})
+    wrong = override(cfg, ["data.source=big"])
     with pytest.raises(ConfigError, match=r"neither a corpus \(embedded, rec\) nor a manifest"):
         data.prepare(wrong, open_run(tmp_path / "run", "mambo", "smoke", wrong))
     monkeypatch.setenv("AURICLE_CACHE", str(tmp_path / "nothing"))

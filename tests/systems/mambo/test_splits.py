@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from auricle.core.config import override
 from auricle.core.errors import ConfigError, DataError
 from auricle.data import embedded
 from auricle.data.splits import drop_shared_texts, split_groups
@@ -32,8 +33,8 @@ def test_two_voices_are_too_few():
 
 
 def test_words_of_an_earlier_split_are_left_out_later():
-    rows = [("1", "train", "en:yes"), ("2", "dev", "en:yes"), ("3", "dev", "en:no"), ("4", "test", "en:no"),
-            ("5", "test", "en:maybe"), ("6", "test", "")]  # fmt: skip
+    rows = [("1", "train", "en:yes"), ("2", "dev", "en:yes"), ("3", "dev", "en:no"), ("4", "test", "en:no")]
+    rows += [("5", "test", "en:maybe"), ("6", "test", "")]
     out, count = drop_shared_texts(rows)
     assert out == {"2", "4"}
     assert count == 2
@@ -57,8 +58,10 @@ def test_the_plan_keeps_voices_texts_and_families_apart(split):
             assert FAMILIES[name].needs != "text" or (clip.text and clip.language == "en")
     families = Counter(name for task in tasks if task.split == "test" for name in task.families)
     assert set(families) == set(cfg.seen) | set(cfg.unseen)
-    words = {name: {data._text_key(embedded.clip(task.clip)) for task in tasks if task.split == name} - {""}
-             for name in groups}  # fmt: skip
+    words = {
+        name: {data._text_key(embedded.clip(task.clip)) for task in tasks if task.split == name} - {""}
+        for name in groups
+    }
     assert not words["test"] & (words["train"] | words["dev"])
 
 
@@ -76,7 +79,6 @@ def test_a_family_cannot_be_seen_and_unseen():
 def test_an_unknown_family_is_named(tmp_path):
     from auricle.core.run import RunFolder
 
-    cfg = laptop()
-    cfg = cfg.model_copy(update={"data": cfg.data.model_copy(update={"seen": ("wavenet",)})})
+    cfg = override(laptop(), ['data.seen=["wavenet"]'])
     with pytest.raises(ConfigError, match="no spoof family wavenet"):
         data.prepare(cfg, RunFolder(tmp_path))

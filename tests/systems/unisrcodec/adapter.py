@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from auricle.core.config import override
 from auricle.systems.unisrcodec.config import paper, smoke
 from auricle.systems.unisrcodec.data import log_mel
-from auricle.systems.unisrcodec.train import Training, new_training, step
+from auricle.systems.unisrcodec.train import Training, step
 from tests.contract.adapter import Adapter
 
 
@@ -28,7 +28,7 @@ def forward(model: nn.Module, waves: Tensor, lengths: Tensor) -> Tensor:
 
 ADAPTER = Adapter(
     config=lambda: override(smoke(), ["train.adversarial_after=0"]),
-    build=new_training,
+    build=Training,
     inputs=lambda count: [noise(9000 + 5000 * item, item) for item in range(count)],
     batch=lambda cfg: torch.randn(2, 32, 128, generator=torch.Generator().manual_seed(0)) - 4,
     step=lambda cfg, model, items: step(model, items),

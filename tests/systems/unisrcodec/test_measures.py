@@ -11,6 +11,7 @@ import torch
 from auricle.audio.resample import resample
 from auricle.backbones.codecs import kind_of, load_codec
 from auricle.core import extras
+from auricle.core.config import override
 from auricle.core.errors import CheckpointError, ConfigError, DataError, MissingExtra
 from auricle.core.run import open_run
 from auricle.core.seed import rng
@@ -20,12 +21,13 @@ from auricle.metrics.bootstrap import mean_bootstrap
 from auricle.systems.unisrcodec import probes
 from auricle.systems.unisrcodec.config import CodecConfig, EvalConfig, smoke
 from auricle.systems.unisrcodec.data import Recording, prepare
-from auricle.systems.unisrcodec.evaluate import group_rows, hear, peer_notes
-from auricle.systems.unisrcodec.infer import Coder, vocoder_for
-from auricle.systems.unisrcodec.peers import LOG_MEL, MAJORITY, PCA, load_peers
+from auricle.systems.unisrcodec.evaluate import group_rows, peer_notes
+from auricle.systems.unisrcodec.infer import coder_of
+from auricle.systems.unisrcodec.measures import by_kind, by_metric, code_all
+from auricle.systems.unisrcodec.peers import LOG_MEL, MAJORITY, OURS, PCA, load_peers
 from auricle.systems.unisrcodec.reference import PcaVq
 from auricle.systems.unisrcodec.speech import SpeechMeasures
-from auricle.systems.unisrcodec.train import new_training, train
+from auricle.systems.unisrcodec.train import Training, train
 
 RATE = 44_100
 
@@ -87,7 +89,7 @@ def test_a_missing_package_is_named_on_stderr_and_in_the_report(voice, monkeypat
         measures._visqol.__wrapped__()
     judge = SpeechMeasures(visqol_files=3)
     clip = recording("a", "speech", resample(voice[0], 16_000, RATE))
-    assert "visqol" not in judge(clip, {"": clip.wave}, RATE)
+    assert "visqol" not in judge(clip, {OURS: clip.wave}, RATE)
     said = capsys.readouterr().err
     assert "visqol was left out" in said
     assert "auricle[codec]" in said
@@ -110,12 +112,12 @@ def test_only_speech_of_a_second_is_judged_and_all_of_it_or_nothing():
     (every, _), (slow, calls) = counting("stoi"), counting("visqol")
     judge = SpeechMeasures(2, [every, slow])
     long, short = np.ones(RATE), np.ones(RATE - 1)
-    assert judge(recording("a", "music", long), {"": long}, RATE) == {}
-    assert judge(recording("b", "speech", short), {"": short}, RATE) == {}
-    assert judge(recording("c", "speech", long), {"": long, "x": 0 * long}, RATE) == {}
+    assert judge(recording("a", "music", long), {OURS: long}, RATE) == {}
+    assert judge(recording("b", "speech", short), {OURS: short}, RATE) == {}
+    assert judge(recording("c", "speech", long), {OURS: long, "x": 0 * long}, RATE) == {}
     for _ in range(3):
-        found = judge(recording("d", "speech", long), {"": long, "x": long}, RATE)
-        assert found["stoi"] == {"": 16_000.0, "x": 16_000.0}
+        found = judge(recording("d", "speech", long), {OURS: long, "x": long}, RATE)
+        assert found["stoi"] == {OURS: 16_000.0, "x": 16_000.0}
     assert "visqol" not in found  # two were enough
     assert set(calls) == {16_000}
     first, second = judge.notes()
@@ -131,21 +133,44 @@ def tiny_model(kind):
     transformers = pytest.importorskip("transformers")
     if kind == "dac":
         config = transformers.DacConfig(
-            encoder_hidden_size=4, decoder_hidden_size=16, downsampling_ratios=[2, 4], n_codebooks=3,
-            codebook_size=16, codebook_dim=4, sampling_rate=8000,
-        )  # fmt: skip
+            encoder_hidden_size=4,
+            decoder_hidden_size=16,
+            downsampling_ratios=[2, 4],
+            n_codebooks=3,
+            codebook_size=16,
+            codebook_dim=4,
+            sampling_rate=8000,
+        )
         return transformers.DacModel(config)
     if kind == "encodec":
         config = transformers.EncodecConfig(
-            target_bandwidths=[4.0, 8.0], sampling_rate=8000, hidden_size=8, num_filters=2, upsampling_ratios=[4, 2],
-            num_lstm_layers=1, codebook_size=16, codebook_dim=8,
-        )  # fmt: skip
+            target_bandwidths=[4.0, 8.0],
+            sampling_rate=8000,
+            hidden_size=8,
+            num_filters=2,
+            upsampling_ratios=[4, 2],
+            num_lstm_layers=1,
+            codebook_size=16,
+            codebook_dim=8,
+        )
         return transformers.EncodecModel(config)
     config = transformers.MimiConfig(
-        sampling_rate=8000, hidden_size=16, num_filters=2, upsampling_ratios=[4, 2], codebook_size=16, codebook_dim=8,
-        num_quantizers=4, num_hidden_layers=1, intermediate_size=16, num_attention_heads=2, num_key_value_heads=2,
-        head_dim=8, vector_quantization_hidden_dimension=8, upsample_groups=16, frame_rate=500,
-    )  # fmt: skip
+        sampling_rate=8000,
+        hidden_size=16,
+        num_filters=2,
+        upsampling_ratios=[4, 2],
+        codebook_size=16,
+        codebook_dim=8,
+        num_quantizers=4,
+        num_hidden_layers=1,
+        intermediate_size=16,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        head_dim=8,
+        vector_quantization_hidden_dimension=8,
+        upsample_groups=16,
+        frame_rate=500,
+    )
     return transformers.MimiModel(config)
 
 
@@ -185,10 +210,21 @@ def test_mimi_counts_its_codebooks(folders):
 def test_levels_and_overlaps_of_chunks_are_counted_too(tmp_path):
     transformers = pytest.importorskip("transformers")
     config = transformers.EncodecConfig(
-        target_bandwidths=[4.0], sampling_rate=8000, audio_channels=2, normalize=True, chunk_length_s=1.0, overlap=0.01,
-        hidden_size=8, num_filters=2, upsampling_ratios=[4, 2], num_lstm_layers=1, codebook_size=16, codebook_dim=8,
-        norm_type="time_group_norm", use_causal_conv=False,
-    )  # fmt: skip
+        target_bandwidths=[4.0],
+        sampling_rate=8000,
+        audio_channels=2,
+        normalize=True,
+        chunk_length_s=1.0,
+        overlap=0.01,
+        hidden_size=8,
+        num_filters=2,
+        upsampling_ratios=[4, 2],
+        num_lstm_layers=1,
+        codebook_size=16,
+        codebook_dim=8,
+        norm_type="time_group_norm",
+        use_causal_conv=False,
+    )
     transformers.EncodecModel(config).save_pretrained(tmp_path)
     wave = 0.1 * rng(0, "wave").standard_normal(20_000).astype(np.float32)
     made, bits = load_codec(tmp_path).code(wave, 8000)
@@ -239,16 +275,15 @@ def test_weights_that_are_missing_or_left_over_are_refused(folders, tmp_path):
 def small():
     """An untrained codec, its reference and two recordings."""
     cfg = smoke()
-    codec = new_training(cfg).codec.eval()
+    coder = coder_of(Training(cfg).codec.eval(), cfg, "smoke")
     draws = rng(0, "mels")
     mels = [torch.from_numpy(draws.normal(-5, 2, (64, 128)).astype(np.float32)) for _ in range(4)]
     clips = [recording(name, "speech", 0.1 * draws.standard_normal(RATE // 2)) for name in ("a", "b")]
-    return Coder(codec, cfg, "smoke", vocoder_for(cfg, codec)), PcaVq(mels, 16, 16, 4, 0), clips
+    return coder, PcaVq(mels, 16, 16, 4, 0), clips
 
 
 def test_a_missing_peer_stops_before_training(tmp_path):
-    cfg = smoke()
-    cfg = cfg.model_copy(update={"eval": cfg.eval.model_copy(update={"peers": (f"mine={tmp_path}",)})})
+    cfg = override(smoke(), [f"eval.peers=mine={tmp_path}"])
     run = open_run(tmp_path / "run", "unisrcodec", "smoke", cfg)
     prepare(cfg, run)
     with pytest.raises(DataError, match="no decoded file for"):
@@ -264,8 +299,8 @@ def test_peers_stand_in_the_rows_under_their_own_names(small, folders, tmp_path)
     entries = (str(folders / "dac"), f"dac1={folders / 'dac'}@1", f"mine={tmp_path}")
     peers = load_peers(entries, ["a", "b"])
     assert [peer.name for peer in peers] == ["dac", "dac1", "mine"]
-    heard = [hear(coder, reference, clip, peers) for clip in clips]
-    rows = {(row.name, row.baseline): row for row in group_rows(coder.cfg, coder, "all", heard)}
+    coded = [code_all(coder, reference, clip, peers) for clip in clips]
+    rows = {(row.name, row.baseline): row for row in group_rows(coder.cfg, coder, "all", coded)}
     for name in ("dac", "dac1", "mine", "opus"):
         assert rows["mel_distance_44", name].n == 2
     # a decoded file that is the original up to 8 kHz
@@ -274,7 +309,7 @@ def test_peers_stand_in_the_rows_under_their_own_names(small, folders, tmp_path)
     assert rows["kbit_per_s", "dac"].value == pytest.approx(12, rel=0.01)
     assert rows["kbit_per_s", "dac1"].value == pytest.approx(4, rel=0.01)
     assert ("kbit_per_s", "mine") not in rows
-    assert peer_notes(heard) == ["the rate of mine is not known: only its decoded files were given"]
+    assert peer_notes(coded) == ["the rate of mine is not known: only its decoded files were given"]
 
 
 def test_decoded_files_that_are_missing_short_or_no_audio_are_named(small, tmp_path):
@@ -305,6 +340,13 @@ def test_entries_that_say_nothing_are_refused(folders, tmp_path):
     assert CodecConfig(eval=EvalConfig(peers="dac/")).eval.peers == ("dac/",)
 
 
+def test_numbers_are_turned_from_codecs_to_metrics_and_grouped_by_kind():
+    turned = by_metric({OURS: {"a": 1.0, "b": 2.0}, "opus": {"a": 3.0, "b": 4.0}})
+    assert turned == {"a": {OURS: 1.0, "opus": 3.0}, "b": {OURS: 2.0, "opus": 4.0}}
+    grouped = list(by_kind(["bb", "a", "cc"], lambda text: f"of {len(text)}"))
+    assert grouped == [("of 2", ["bb", "cc"]), ("of 1", ["a"]), ("all", ["bb", "a", "cc"])]
+
+
 # --- probes -----------------------------------------------------------------------------------------------------------
 
 
@@ -313,15 +355,15 @@ def embedded_as(labels, shift, seed):
     draws = np.random.default_rng(seed)
     made = []
     for place, label in enumerate(labels):
-        vectors = {"": draws.standard_normal(6), PCA: draws.standard_normal(6), LOG_MEL: draws.standard_normal(6)}
-        vectors[""][int(label)] += shift
+        vectors = {OURS: draws.standard_normal(6), PCA: draws.standard_normal(6), LOG_MEL: draws.standard_normal(6)}
+        vectors[OURS][int(label)] += shift
         made.append((probes.Embedded(f"{seed}-{place}", "sound", vectors), label))
     return made
 
 
 def test_a_probe_beats_the_majority_where_there_is_something_to_find_and_not_elsewhere():
     task = probes.Task("sound", embedded_as("012" * 40, 6.0, 0), embedded_as("0122" * 50, 6.0, 1))
-    rows = {row.baseline: row for row in probes.rows(task, "embedded", 0, 200)}
+    rows = {row.baseline: row for row in probes.rows(task, 0, 200)}
     assert set(rows) == {None, PCA, LOG_MEL, MAJORITY}
     assert rows[None].name == "probe_sound_accuracy"
     assert rows[None].group == "probe: sound"
@@ -339,14 +381,14 @@ def test_voices_are_halved_and_rare_classes_left_out():
     assert sorted(label for _, label in fit) == ["0"] * 3 + ["1"] * 2
     assert sorted(label for _, label in test) == ["0"] * 2 + ["1"] * 2
     assert not {one.name for one, _ in fit} & {one.name for one, _ in test}
-    fit, test = probes.both(embedded_as("0001", 0.0, 0), embedded_as("0112", 0.0, 1))
+    fit, test = probes.shared_classes(embedded_as("0001", 0.0, 0), embedded_as("0112", 0.0, 1))
     assert [label for _, label in fit] == ["0"] * 3
     assert [label for _, label in test] == ["0"]
 
 
 def test_a_question_with_one_class_gives_no_row_and_is_named():
     task = probes.Task("speaker", embedded_as("000", 0.0, 0), embedded_as("0", 0.0, 1))
-    assert list(probes.rows(task, "embedded", 0, 100)) == []
+    assert list(probes.rows(task, 0, 100)) == []
     assert any("probe_speaker_accuracy was not measured" in note for note in probes.notes([task]))
 
 
@@ -356,14 +398,14 @@ def test_the_embedding_is_the_mean_of_what_the_tokens_stand_for(small):
     found = probes.embed(coder.codec, reference, clips[0], mel).vectors
     with torch.no_grad():
         latent = coder.codec(mel[None]).quantised.latent[0]  # (3, 8, D)
-    assert np.allclose(found[""], latent.mean(dim=0).numpy().ravel(), atol=1e-5)
+    assert np.allclose(found[OURS], latent.mean(dim=0).numpy().ravel(), atol=1e-5)
     assert found[PCA].shape == (8 * 4,)
     assert np.allclose(found[LOG_MEL], mel.mean(dim=0).numpy(), atol=1e-5)
 
 
 def test_the_corpus_knows_the_classes():
     clips = {kind: embedded.clips(kind)[:6] for kind in embedded.KINDS}
-    ones = [probes.Embedded(clip.id, kind, {"": np.zeros(2)}) for kind, own in clips.items() for clip in own]
+    ones = [probes.Embedded(clip.id, kind, {OURS: np.zeros(2)}) for kind, own in clips.items() for clip in own]
     kind, _, speaker = probes.tasks("embedded", 0, ones, ones)
     assert {label for _, label in kind.fit} == set(embedded.KINDS)
     assert {label for _, label in speaker.fit} == {clips["speech"][0].speaker}

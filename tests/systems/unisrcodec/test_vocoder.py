@@ -11,18 +11,24 @@ from auricle.audio.distance import mel_distance
 from auricle.audio.transform import stft
 from auricle.audio.vocoder_mel import GriffinLimVocoder, MelContract, VocoderMel
 from auricle.cli.main import app
+from auricle.core.config import override
 from auricle.core.errors import CheckpointError, ConfigError
 from auricle.core.files import read_json, write_json
 from auricle.core.report import Report
-from auricle.core.run import RunFolder, open_run
-from auricle.systems.unisrcodec import vocoder as trained
-from auricle.systems.unisrcodec import vocoder_train
+from auricle.core.run import FINAL, RunFolder, open_run
 from auricle.systems.unisrcodec.config import smoke as codec_smoke
-from auricle.systems.unisrcodec.infer import Coder, load, vocoder_for
+from auricle.systems.unisrcodec.infer import coder_of, load, vocoder_for
 from auricle.systems.unisrcodec.tiles import wave_tiles
-from auricle.systems.unisrcodec.train import FINAL, fingerprint, new_training
-from auricle.systems.unisrcodec.vocoder import SYSTEM, Vocoder, VocoderModel, about
-from auricle.systems.unisrcodec.vocoder_train import Yardstick, dev_metrics, resolve, run_all, tone_kept
+from auricle.systems.unisrcodec.train import Training
+from auricle.systems.unisrcodec.vocoder import SPEC
+from auricle.systems.unisrcodec.vocoder import train as training
+from auricle.systems.unisrcodec.vocoder.config import VocoderModel, laptop, smoke
+from auricle.systems.unisrcodec.vocoder.evaluate import tone_kept
+from auricle.systems.unisrcodec.vocoder.load import about
+from auricle.systems.unisrcodec.vocoder.load import load as load_vocoder
+from auricle.systems.unisrcodec.vocoder.network import Vocoder
+from auricle.systems.unisrcodec.vocoder.run import resolve, run_all
+from auricle.systems.unisrcodec.vocoder.train import MultiScaleMelLoss, dev_metrics
 from auricle.train.checkpoint import save_model
 
 HOP = 512
@@ -84,7 +90,7 @@ def test_batch_mates_change_nothing():
 
 def test_tiles_of_the_laptop_sizes_give_the_whole():
     torch.manual_seed(0)
-    vocoder = Vocoder(trained.laptop().model).eval()
+    vocoder = Vocoder(laptop().model).eval()
     assert vocoder.reach <= 16  # a column of variant B, which is what a tile has beyond the part that is blended
     mel = some_mel(16 * 9)
     with torch.no_grad():
@@ -102,7 +108,7 @@ def test_the_loss_is_the_distance_that_is_reported():
     torch.manual_seed(0)
     one, two = torch.randn(1, 8000) * 0.1, torch.randn(1, 8000) * 0.3
     wanted = mel_distance(one[0].numpy(), two[0].numpy(), 44_100) * np.log(10)
-    assert float(Yardstick(44_100)(one, two)) == pytest.approx(wanted, rel=1e-5)
+    assert float(MultiScaleMelLoss(44_100)(one, two)) == pytest.approx(wanted, rel=1e-5)
 
 
 def test_a_tone_counts_as_kept_where_it_is():
@@ -124,18 +130,18 @@ def test_one_clip_can_be_learned():
     generator = torch.Generator().manual_seed(0)
     wave = 0.1 * sum((2 * torch.pi * 220 * k * time).sin() / k for k in range(1, 9)) * (1 + (12 * time).sin()) / 2
     wave = (wave + 0.003 * torch.randn(wave.shape, generator=generator))[None]
-    mel, yardstick = VocoderMel()(wave), Yardstick(44_100)
+    mel, distance = VocoderMel()(wave), MultiScaleMelLoss(44_100)
     vocoder = fresh(dim=48, blocks=2)
     optimizer = torch.optim.AdamW(vocoder.parameters(), 3e-3)
     losses = []
     for _ in range(80):
         optimizer.zero_grad()
-        loss = yardstick(vocoder(mel), wave)
+        loss = distance(vocoder(mel), wave)
         loss.backward()
         optimizer.step()
         losses.append(float(loss.detach()))
     assert losses[-1] < 0.6 * losses[0]
-    assert losses[-1] < float(yardstick(GriffinLimVocoder()(mel), wave))
+    assert losses[-1] < float(distance(GriffinLimVocoder()(mel), wave))
 
 
 # --- its runs ---------------------------------------------------------------------------------------------------------
@@ -159,13 +165,12 @@ def codec_run(tmp_path_factory):
     """A codec of the smoke sizes that nobody trained."""
     cfg = codec_smoke()
     found = open_run(tmp_path_factory.mktemp("codec") / "run", "unisrcodec", "smoke", cfg)
-    save_model(found.checkpoints / FINAL, new_training(cfg).codec, {})
+    save_model(found.checkpoints / FINAL, Training(cfg).codec, {})
     return found.path
 
 
 def using(folder):
-    cfg = codec_smoke()
-    return cfg.model_copy(update={"eval": cfg.eval.model_copy(update={"vocoder": str(folder)})})
+    return override(codec_smoke(), [f"eval.vocoder={folder}"])
 
 
 def test_the_command_trains_and_measures(run):
@@ -193,19 +198,14 @@ def test_a_finished_run_is_not_done_again(run):
 
 
 def test_a_killed_training_goes_on_to_the_same_weights(run, tmp_path, monkeypatch):
-    def dies(dev):
-        measure = dev_metrics(dev)
-
-        def evaluate(model, step):
-            if step == 8:
-                raise KeyboardInterrupt
-            return measure(model, step)
-
-        return evaluate
+    def dies(dev, model, step):
+        if step == 8:
+            raise KeyboardInterrupt
+        return dev_metrics(dev, model, step)
 
     half = tmp_path / "half"
     with monkeypatch.context() as patch:
-        patch.setattr(vocoder_train, "dev_metrics", dies)
+        patch.setattr(training, "dev_metrics", dies)
         with pytest.raises(KeyboardInterrupt):
             run_all(half, "smoke")
     assert (half / "checkpoints" / "state-000004").is_dir()
@@ -213,17 +213,17 @@ def test_a_killed_training_goes_on_to_the_same_weights(run, tmp_path, monkeypatc
     assert command("--run", half).exit_code == 0
     mel = some_mel(8)
     with torch.no_grad():
-        assert torch.equal(trained.load(half)[0](mel), trained.load(run)[0](mel))
+        assert torch.equal(load_vocoder(half)[0](mel), load_vocoder(run)[0](mel))
 
 
 def test_what_was_saved_is_what_is_loaded(tmp_path):
-    cfg = trained.smoke()
-    found = open_run(tmp_path / "run", SYSTEM, "smoke", cfg)
+    cfg = smoke()
+    found = open_run(tmp_path / "run", SPEC.name, "smoke", cfg)
     vocoder, mel = Vocoder(cfg.model).eval(), some_mel(8)
-    with pytest.raises(CheckpointError, match="not trained"):
-        trained.load(found.path)
-    save_model(found.checkpoints / trained.FINAL, vocoder, about(vocoder.contract))
-    back, contract = trained.load(found.path)
+    with pytest.raises(CheckpointError, match="not trained yet; train it with: auricle codec vocoder --run"):
+        load_vocoder(found.path)
+    save_model(found.checkpoints / FINAL, vocoder, about(vocoder.contract))
+    back, contract = load_vocoder(found.path)
     assert contract == vocoder.contract
     with torch.no_grad():
         assert torch.equal(back(mel), vocoder(mel))
@@ -234,7 +234,7 @@ def test_other_settings_are_refused(run, codec_run):
         ((*("--preset", "smoke", "--run", run), "seed=1"), "another config"),
         ((*("--preset", "smoke", "--run", run), "model.dimm=8"), "did you mean 'model.dim'"),
         (("--preset", "paper", "--run", run), "smoke, laptop"),
-        (("--run", codec_run), "another config"),
+        (("--run", codec_run), "not of 'unisrcodec_vocoder'"),
         (("--preset", "smoke", "--run", run.parent / "new", "--data", "nowhere"), "embedded"),
         (("--preset", "smoke", "--run", run.parent / "new", "--codec", run), "not of 'unisrcodec'"),
     ):
@@ -264,6 +264,7 @@ def test_a_codec_decodes_with_it(run, codec_run, tmp_path):
     shutil.copytree(codec_run, mine)
     saved = read_json(mine / "config.json")
     saved["config"]["eval"]["vocoder"] = str(run)
+    del saved["checksum"]  # changed knowingly
     write_json(mine / "config.json", saved)
     coder = load(mine)
     assert isinstance(coder.vocoder, Vocoder)
@@ -274,15 +275,15 @@ def test_a_codec_decodes_with_it(run, codec_run, tmp_path):
 
 
 def test_another_mel_or_another_folder_is_refused(run, codec_run, tmp_path):
-    codec = new_training(codec_smoke()).codec.eval()
-    assert Coder(codec, using(run), "smoke", vocoder_for(using(run), codec), fingerprint(codec)).vocoder is not None
+    codec = Training(codec_smoke()).codec.eval()
+    assert isinstance(coder_of(codec, using(run), "smoke").vocoder, Vocoder)
     other = tmp_path / "other"
     shutil.copytree(run, other)
-    vocoder = Vocoder(trained.smoke().model, MelContract(rate_hz=22_050))
-    save_model(other / "checkpoints" / trained.FINAL, vocoder, about(vocoder.contract))
+    vocoder = Vocoder(smoke().model, MelContract(rate_hz=22_050))
+    save_model(other / "checkpoints" / FINAL, vocoder, about(vocoder.contract))
     with pytest.raises(ConfigError, match="rate_hz is 44100 there and 22050 here"):
         vocoder_for(using(other), codec)
-    save_model(other / "checkpoints" / trained.FINAL, vocoder, {})
+    save_model(other / "checkpoints" / FINAL, vocoder, {})
     with pytest.raises(CheckpointError, match="which mel"):
         vocoder_for(using(other), codec)
     for folder in (codec_run, tmp_path / "nothing"):

@@ -7,13 +7,15 @@ import pytest
 import torch
 
 from auricle.backbones.tiny import save_tiny, tiny_architecture
-from auricle.core.config import parse
+from auricle.core.config import override, parse
 from auricle.core.errors import ConfigError, DataError
 from auricle.data.clips import Clips
-from auricle.systems.voice_auth.batches import Items, PairedBatches, keep
-from auricle.systems.voice_auth.config import DetectorConfig, TrainConfig, VoiceAuthConfig, smoke
+from auricle.systems.voice_auth import controls
+from auricle.systems.voice_auth.batches import ClipFeatures, PairedBatches, extract_features
+from auricle.systems.voice_auth.config import TrainConfig, VoiceAuthConfig, smoke
 from auricle.systems.voice_auth.network import Network, PlainCNN, pieces, score_items
-from auricle.systems.voice_auth.train import new_network, with_detector
+from auricle.systems.voice_auth.train import fit_detector, new_network, with_detector
+from auricle.train.checkpoint import read_meta
 
 
 def noise(seconds, seed=0):
@@ -23,7 +25,7 @@ def noise(seconds, seed=0):
 @pytest.mark.parametrize("kind", ["aasist", "cnn"])
 @pytest.mark.parametrize("frontend", ["lfcc", "logmel"])
 def test_kept_frames_score_as_the_wave_does(kind, frontend):
-    network = new_network(with_detector(smoke(), kind=kind, frontend=frontend)).eval()
+    network = new_network(with_detector(smoke(), f"detector.kind={kind}", f"detector.frontend={frontend}")).eval()
     wave = noise(1.0)
     with torch.no_grad():
         logits = network(torch.from_numpy(wave)[None])[0]
@@ -48,7 +50,7 @@ def test_a_speech_encoder_and_aasist_score_a_clip(tmp_path):
     save_tiny("xls_r", tmp_path / "tiny", seed=3)
     width = tiny_architecture("xls_r")["hidden_size"]
     own = {"frontend": "ssl", "frontend_dim": width, "encoder": str(tmp_path / "tiny"), "segment_s": 1.0, "width": 24}
-    cfg = smoke().model_copy(update={"detector": parse(DetectorConfig, own)})
+    cfg = parse(VoiceAuthConfig, {"detector": own})
     network = new_network(cfg).eval()
     frames = network.encoder.frames(16000)
     shapes = []
@@ -62,7 +64,7 @@ def test_a_speech_encoder_and_aasist_score_a_clip(tmp_path):
 
 def test_an_encoder_is_asked_for():
     with pytest.raises(ConfigError, match=r"detector\.encoder=FOLDER"):
-        Network(with_detector(smoke(), frontend="ssl"))
+        Network(with_detector(smoke(), "detector.frontend=ssl"))
 
 
 def test_the_cnn_looks_at_time_and_frequency():
@@ -73,7 +75,7 @@ def test_the_cnn_looks_at_time_and_frequency():
 
 def items_of(labels, families, pairs):
     made = [[np.full((30, 3), place, np.float32)] for place in range(len(labels))]
-    return Items(made, np.array(labels), np.array(families), np.array(["g"] * len(labels)), np.array(pairs))
+    return ClipFeatures(made, np.array(labels), np.array(families), np.array(["g"] * len(labels)), np.array(pairs))
 
 
 def test_batches_are_half_real_with_every_family_and_repeat():
@@ -111,10 +113,63 @@ def test_distorted_copies_are_drawn_by_place(augment):
     clips = Clips([np.round(3000 * noise(1.0, n) / 0.1).astype(np.int16) for n in range(7)], facts, 16000)
     network = new_network(smoke())
     cfg = TrainConfig(augment=augment, copies=2)
-    kept, again = keep(clips, network, cfg, seed=4), keep(clips, network, cfg, seed=4)
-    assert [len(copies) for copies in kept.items] == [2] * 7
-    assert np.array_equal(kept.items[3][1], again.items[3][1])
-    plain = keep(clips, network)
-    assert len(plain.items[0]) == 1
-    assert not np.allclose(plain.items[3][0], kept.items[3][0])
+    kept, again = extract_features(clips, network, cfg, seed=4), extract_features(clips, network, cfg, seed=4)
+    assert [len(copies) for copies in kept.copies] == [2] * 7
+    assert np.array_equal(kept.copies[3][1], again.copies[3][1])
+    plain = extract_features(clips, network)
+    assert len(plain.copies[0]) == 1
+    assert not np.allclose(plain.copies[3][0], kept.copies[3][0])
     assert plain.labels.tolist() == [True] * 6 + [False]
+
+
+def test_the_controls_keep_all_settings_but_those_that_are_named():
+    run = override(smoke(), ["detector.run=runs/mambo", "detector.frontend=logmel"])
+    control = with_detector(run, "detector.kind=cnn")
+    assert (control.detector.run, control.detector.kind, control.detector.frontend) == (None, "cnn", "logmel")
+    assert control.train == run.train
+    with pytest.raises(ConfigError, match="kind"):
+        with_detector(run, "detector.kind=parrot")
+
+
+def test_the_recipe_reaches_the_training_loop(tmp_path):
+    cfg = override(smoke(), ["train.max_steps=2", "train.accumulate=2", "train.mixed_precision=bf16"])
+    network = new_network(cfg)
+    draws = np.random.default_rng(0)
+    clips = ClipFeatures(
+        [[draws.standard_normal((network.steps, 20)).astype(np.float32)] for _ in range(16)],
+        np.arange(16) % 2 == 0,
+        np.array(["", "x"] * 8),
+        np.array(["g"] * 16),
+        np.array([str(n // 2) for n in range(16)]),
+    )
+    result = fit_detector(cfg, network, clips, clips, tmp_path, progress=False)
+    settings = read_meta(result.last)["settings"]
+    assert (settings["accumulate"], settings["mixed_precision"], settings["max_steps"]) == (2, "bf16", 2)
+    with pytest.raises(ConfigError, match="weight_decay"):  # another recipe does not go on with these weights
+        fit_detector(override(cfg, ["train.weight_decay=0.5"]), network, clips, clips, tmp_path, progress=False)
+
+
+def test_a_training_is_kept_under_what_decides_it(tmp_path, monkeypatch):
+    cfg = override(smoke(), ["train.max_steps=1"])
+    network = new_network(cfg)
+    draws = np.random.default_rng(0)
+
+    def features(count):
+        return ClipFeatures(
+            [[draws.standard_normal((network.steps, 20)).astype(np.float32)] for _ in range(count)],
+            np.arange(count) % 2 == 0,
+            np.array(["", "x"] * (count // 2)),
+            np.array(["g"] * count),
+            np.array([str(n) for n in range(count)]),
+        )
+
+    train, test = features(8), features(6)
+    (scores,), sizes = controls.trained_scores(cfg, train, test, [test], tmp_path)
+    assert sizes["steps"] == 1
+    assert sizes["parameters"] == sum(weight.numel() for weight in network.parameters())
+    assert not list(tmp_path.rglob("*.safetensors"))
+    monkeypatch.setattr(controls, "fit_detector", lambda *args, **kwargs: pytest.fail("trained again"))
+    (again,), _ = controls.trained_scores(cfg, train, test, [test], tmp_path)
+    assert again.tolist() == scores.tolist()
+    with pytest.raises(pytest.fail.Exception, match="trained again"):
+        controls.trained_scores(cfg, train.where(np.arange(8) < 6), test, [test], tmp_path)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from auricle.core.config import override
 from auricle.core.errors import ConfigError, DataError
 from auricle.core.run import open_run
 from auricle.data.spoof import FAMILIES
 from auricle.systems.voice_auth import data
-from auricle.systems.voice_auth.build import build
+from auricle.systems.voice_auth.clips import SPOOF
 from auricle.systems.voice_auth.config import DataConfig, VoiceAuthConfig, laptop, smoke
-from auricle.systems.voice_auth.plan import SPOOF, attack_of, plan
+from auricle.systems.voice_auth.data import build
+from auricle.systems.voice_auth.plan import attack_of, plan
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +68,7 @@ def test_names_of_files_are_unique_and_say_what_is_synthetic(planned):
 
 def test_the_same_plan_twice_and_another_with_another_seed():
     assert plan(smoke().data) == plan(smoke().data)
-    assert plan(smoke().data) != plan(smoke().data.model_copy(update={"seed": 1}))
+    assert plan(smoke().data) != plan(override(smoke().data, ["seed=1"]))
 
 
 def test_what_an_attacker_has():
@@ -78,19 +80,22 @@ def test_what_an_attacker_has():
 
 
 def test_a_voice_with_too_few_clips_is_left_out_by_name():
-    found = plan(laptop().data.model_copy(update={"tests": 30}))
+    found = plan(override(laptop().data, ["tests=30"]))
     assert any(reason.startswith("en-c:") and "36 are needed" in reason for reason in found.left_out)
     assert "en-c" not in found.voices
 
 
 def test_too_few_voices_are_refused_with_their_names():
     with pytest.raises(DataError, match=r"left out: en-.*are needed"):
-        plan(laptop().data.model_copy(update={"tests": 300}))
+        plan(override(laptop().data, ["tests=300"]))
 
 
 def test_wrong_sources_and_families_are_refused(tmp_path):
-    for changes, reason in (({"source": "mine.jsonl"}, "--scores FILE"), ({"seen": ("vocoder",)}, "world_conversion")):
-        cfg = smoke().model_copy(update={"data": smoke().data.model_copy(update=changes)})
+    for setting, reason in (
+        ("data.source=mine.jsonl", "--scores FILE"),
+        ('data.seen=["vocoder"]', "world_conversion"),
+    ):
+        cfg = override(smoke(), [setting])
         run = open_run(tmp_path / str(reason[:4]), "voice_auth", "smoke", cfg)
         with pytest.raises(ConfigError, match=reason):
             data.prepare(cfg, run)
@@ -119,10 +124,10 @@ def test_a_file_is_made_once_and_the_same_again(tmp_path):
 
 
 def test_a_clip_that_cannot_be_made_says_why(tmp_path):
-    cfg = smoke().data.model_copy(update={"max_clip_s": 1.0})
+    cfg = override(smoke().data, ["max_clip_s=1.0", "min_clip_s=0.8"])
     found = plan(cfg)
     task = next(task for task in found.tasks if task.role == "test")
-    broken = cfg.model_copy(update={"band_hz": 8000.0, "channels": ("carrier pigeon",)})
+    broken = override(cfg, ["band_hz=8000.0", 'channels=["carrier pigeon"]'])
     said = build(task, found.voices, broken, str(tmp_path))
     assert isinstance(said, str)
     assert said.startswith(task.id)

@@ -1,4 +1,4 @@
-"""What a finished run reports and answers, a detector from outside, score files; and the claims' machinery."""
+"""What a finished run reports and answers, a detector from outside, and score files."""
 
 from __future__ import annotations
 
@@ -9,15 +9,24 @@ import numpy as np
 import pytest
 import soundfile
 
-from auricle.claims.claim import Measured
-from auricle.claims.runner import run_claims
+from auricle.core.config import override
+from auricle.core.errors import CheckpointError
+from auricle.core.files import read_json, write_json
 from auricle.core.report import Report
+from auricle.core.request import Request
 from auricle.core.run import RunFolder, open_run
 from auricle.data import manifest
 from auricle.data.protocols import read_trials
+from auricle.report.evaluation import report_of
 from auricle.systems import pipeline
-from auricle.systems.voice_auth import claims, claims_training, evaluate, infer
+from auricle.systems.voice_auth import evaluate, infer
 from auricle.systems.voice_auth.config import smoke
+
+# settings of the recipe before it inherited those of all systems
+OLDER_RECIPE = {
+    *("batch", "max_steps", "eval_every", "save_every", "lr", "weight_decay", "weight_spoof", "weight_bonafide"),
+    *("augment", "rawboost", "copies"),
+}
 
 
 @pytest.fixture(scope="module")
@@ -93,16 +102,13 @@ def test_infer_answers_with_detector_and_best_match(run):
     login = infer.load(run)
     cuts = list(manifest.read(run / "manifests" / "clips.jsonl"))
     own = [cut for cut in cuts if cut.custom["role"] == "enrol"][:6]
-    found = [one.as_dict() for one in infer.infer(login, [cut.recording.sources[0].source for cut in own])]
+    requests = [Request(audio=cut.recording.sources[0].source) for cut in own]
+    found = [answer.as_dict() for answer in infer.infer(login, requests)]
     right = [row["best_match"] == cut.custom["target"] for row, cut in zip(found, own, strict=True)]
     assert sum(right) >= 4  # of 22 voices; by lot it would be none
     for row in found:
         same, real = row["cosine"] >= row["verifier_threshold"], row["score"] > row["threshold"]
-        wanted = {
-            (True, True): "accept", (True, False): "rejected by detector", (False, True): "rejected by verifier",
-            (False, False): "rejected by both",
-        }  # fmt: skip
-        assert row["decision"] == wanted[same, real]
+        assert row["decision"] == infer.DECISIONS[same, real]
         assert any(text.startswith("laptop-model") for text in row["warnings"])
         json.dumps(row, allow_nan=False)
 
@@ -110,9 +116,33 @@ def test_infer_answers_with_detector_and_best_match(run):
 def test_a_short_clip_is_answered_and_said_to_be_short(run, tmp_path):
     draws = np.random.default_rng(0)
     soundfile.write(tmp_path / "noise.wav", 0.1 * draws.standard_normal(12000), 16000)
-    (answer,) = infer.infer(infer.load(run), [tmp_path / "noise.wav"])
-    assert answer.error is None
+    (answer,) = infer.infer(infer.load(run), [Request(audio=tmp_path / "noise.wav")])
+    assert isinstance(answer, infer.LoginAnswer)
     assert any(text.startswith("too-short") for text in answer.warnings)
+
+
+def test_a_run_of_another_system_or_of_nothing_trained_is_no_login(run, tmp_path):
+    shutil.copytree(run / "checkpoints" / "final", tmp_path / "other" / "checkpoints" / "final")
+    write_json(tmp_path / "other" / "config.json", {**read_json(run / "config.json"), "system": "mambo"})
+    with pytest.raises(CheckpointError, match="is a run of 'mambo', not of 'voice_auth'"):
+        infer.load(tmp_path / "other")
+    (tmp_path / "bare").mkdir()
+    shutil.copy(run / "config.json", tmp_path / "bare")
+    with pytest.raises(CheckpointError, match="not trained yet"):
+        infer.load(tmp_path / "bare")
+
+
+def test_a_run_of_an_older_version_answers_as_it_did(run, tmp_path):
+    """Settings that the older version did not have take their defaults."""
+    shutil.copytree(run, tmp_path / "old", ignore=shutil.ignore_patterns("cache", "manifests", "scores"))
+    saved = read_json(tmp_path / "old" / "config.json")
+    recipe = saved["config"]["train"]
+    saved["config"]["train"] = {name: recipe[name] for name in recipe if name in OLDER_RECIPE}
+    assert len(saved["config"]["train"]) == len(OLDER_RECIPE) < len(recipe)
+    write_json(tmp_path / "old" / "config.json", saved)
+    wave = 0.1 * np.random.default_rng(0).standard_normal(16000).astype(np.float32)
+    assert infer.load(tmp_path / "old").cfg == infer.load(run).cfg
+    assert infer.load(tmp_path / "old").score(wave, 16000) == infer.load(run).score(wave, 16000)
 
 
 def test_a_run_from_outside_is_the_detector(run, tmp_path, spectrum_verifier, monkeypatch):
@@ -121,20 +151,14 @@ def test_a_run_from_outside_is_the_detector(run, tmp_path, spectrum_verifier, mo
             return [float(np.mean(np.abs(wave))) for wave in waves]
 
     monkeypatch.setattr("auricle.systems.voice_auth.embeddings.load_verifier", lambda spec: spectrum_verifier)
-    for place in ("train", "infer"):
-        monkeypatch.setattr(f"auricle.systems.voice_auth.{place}.handed_in", lambda folder: Loud())
-    base = smoke()
-    quick = base.eval.model_copy(update={"controls": False, "sweep_clips": 0})
-    cfg = base.model_copy(
-        update={"detector": base.detector.model_copy(update={"run": "runs/mambo"}), "eval": quick,
-                "data": base.data.model_copy(update={"workers": 1})}
-    )  # fmt: skip
+    monkeypatch.setattr("auricle.systems.voice_auth.detectors.external_detector", lambda folder: Loud())
+    cfg = override(smoke(), ["detector.run=runs/mambo", "eval.controls=false", "eval.sweep_clips=0", "data.workers=1"])
     mine = open_run(tmp_path / "run", "voice_auth", "smoke", cfg)
     shutil.copytree(RunFolder(run).manifests, mine.manifests)
     mine.mark("prepare")
     pipeline.train(pipeline.system("voice_auth"), cfg, mine)
     assert not list(mine.checkpoints.glob("state-*"))  # nothing was trained
-    found = evaluate.evaluate(cfg, mine)
+    found = pipeline.evaluate(pipeline.system("voice_auth"), cfg, mine)
     scored = {
         row["id"]: row["detector"] for row in map(json.loads, (mine.scores / "test.jsonl").read_text().splitlines())
     }
@@ -161,7 +185,9 @@ def test_scores_of_any_system_are_audited(tmp_path):
             scores.append(f"s{speaker}:fake/s{speaker}-{clip} {draws.normal(2):.6f}")
     (tmp_path / "key.csv").write_text("\n".join(lines))
     (tmp_path / "scores.txt").write_text("\n".join(scores))
-    found = evaluate.evaluate_scores(tmp_path / "scores.txt", tmp_path / "key.csv")
+    found = report_of(evaluate.evaluate_scores(tmp_path / "scores.txt", tmp_path / "key.csv"), "voice_auth", "scores")
+    assert not found.toy
+    assert found.data == "scores"
     bypass = rows(found, "bypass_rate")["FAR 1 %: clone"]
     impostor = np.array(
         [float(s.split()[1]) for s, line in zip(scores, lines[1:], strict=True) if ",zero_effort," in line]
@@ -172,54 +198,3 @@ def test_scores_of_any_system_are_audited(tmp_path):
     assert bypass.value == pytest.approx(100 * np.mean(fake >= at))
     assert bypass.n == 72
     assert any("clone passes" in text for text in found.warnings)
-
-
-@pytest.mark.claims  # two minutes
-def test_quick_claims_run_from_end_to_end(tmp_path, spectrum_verifier, monkeypatch):
-    monkeypatch.setattr("auricle.systems.voice_auth.embeddings.load_verifier", lambda spec: spectrum_verifier)
-    written = claims.claims(tmp_path / "shared")
-    assert [claim.id for claim in written] == ["V1", "V3", "V4", "V5", "V6", "V7", "V10", "V9"]
-    assert [claim.id for claim in written if claim.headline] == ["V1"]
-    assert all(claim.cuts and claim.seeds_full >= claim.fewest_seeds for claim in written)
-    entries, _ = run_claims(written, "quick", tmp_path / "claims", tmp_path / "results.json")
-    assert {entry.verdict for entry in entries} == {"no verdict"}
-    assert all(entry.parts and entry.effect is not None for entry in entries)
-
-
-def cell(seeds, **numbers):
-    return {seed: dict(numbers) for seed in range(seeds)}
-
-
-@pytest.mark.parametrize(
-    ("inside", "outside", "verdict"), [(3.0, 30.0, "confirmed"), (5.0, 6.0, "refuted"), (20.0, 40.0, "not resolved")]
-)
-def test_v4_follows_its_rule(inside, outside, verdict, tmp_path):
-    ratio = outside / inside
-    one = cell(3, ratio=ratio, ratio_draws=[ratio * 0.99, ratio * 1.01] * 10, in_domain=inside, out_of_domain=outside)
-    found = claims_training._v4_decide(Measured({"left_out": one, "three_seen": one}, (0, 1, 2)))
-    assert found.verdict == verdict
-
-
-@pytest.mark.parametrize(
-    ("bypass", "claimable", "verdict"), [(60.0, 1, "confirmed"), (2.0, 1, "refuted"), (60.0, 0, "not resolved")]
-)
-def test_v1_follows_its_rule(bypass, claimable, verdict):
-    numbers = {"attacks": 40, "impostor_trials": 4000}
-    for name in ("1", "0.1"):
-        numbers |= {f"bypass_{name}": bypass, f"low_{name}": bypass - 1, f"high_{name}": bypass + 1}
-        numbers |= {f"frr_{name}": 5.0, f"far_{name}": 1.0, f"claimable_{name}": claimable}
-    one = cell(5, **numbers)
-    found = claims._v1_decide(Measured(dict.fromkeys(claims.ATTACKS, one), tuple(range(5))))
-    assert found.verdict == verdict
-    assert bool(found.notes) == (not claimable)
-
-
-def test_v9_follows_its_rule():
-    far_off = cell(3, factor=4.0, low=3.0, high=5.0, frr=5.0, impostor_trials=900, claimable=1)
-    close = cell(3, factor=1.1, low=0.8, high=1.4, frr=5.0, impostor_trials=900, claimable=1)
-    few = cell(3, factor=4.0, low=3.0, high=5.0, frr=5.0, impostor_trials=90, claimable=0)
-    for one, other, verdict in (
-        (far_off, close, "confirmed"), (close, close, "refuted"), (few, close, "not resolved"),
-    ):  # fmt: skip
-        measured = Measured({"mp3_to_other": one, "other_to_mp3": other}, (0, 1, 2))
-        assert claims._v9_decide(measured).verdict == verdict

@@ -5,14 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from auricle.core.config import override
 from auricle.core.errors import CheckpointError, ConfigError, DataError
 from auricle.core.run import RunFolder
 from auricle.data.clips import Clips
 from auricle.metrics.verification import enrol
 from auricle.systems.voice_auth.config import smoke
-from auricle.systems.voice_auth.detectors import clip_scores, file_scores, handed_in
+from auricle.systems.voice_auth.detectors import clip_scores, external_detector, file_scores
 from auricle.systems.voice_auth.embeddings import Embedder
-from auricle.systems.voice_auth.trials import joined, make_trials, models
+from auricle.systems.voice_auth.trials import Cohort, joined, make_trials, models
 
 
 def fact(name, role, target, group, speaker_group=None, family=""):
@@ -43,7 +44,7 @@ def embeddings():
 
 
 def test_every_clip_is_tried_against_its_own_voice_and_the_voices_of_other_groups(clips, embeddings):
-    trials = make_trials(clips, embeddings, models(clips, embeddings), seen=("world",))
+    trials = make_trials(clips, embeddings, seen=("world",))
     rows = {
         (test, kind, target): score
         for test, kind, target, score in zip(trials.test, trials.kind, trials.target, trials.score, strict=True)
@@ -73,7 +74,7 @@ def test_as_norm_leaves_both_speakers_out_of_the_cohort(clips, embeddings):
     groups = np.array(["g1", "g2", "g3", "g3", "g4"])
     cohort = np.random.default_rng(2).standard_normal((5, 4))
     cohort /= np.linalg.norm(cohort, axis=1, keepdims=True)
-    trials = make_trials(clips, embeddings, own, cohort=(cohort, groups), top=2)
+    trials = make_trials(clips, embeddings, own, cohort=Cohort(cohort, groups, 2))
     at = next(i for i, (t, k) in enumerate(zip(trials.test, trials.kind, strict=True)) if (t, k) == ("a-t", "target"))
     sides = []
     for side in (own["a"].vector, embeddings[4]):
@@ -81,7 +82,7 @@ def test_as_norm_leaves_both_speakers_out_of_the_cohort(clips, embeddings):
         sides.append((float(own["a"].vector @ embeddings[4]) - near.mean()) / near.std())
     assert trials.score[at] == pytest.approx(np.mean(sides))
     with pytest.raises(DataError, match="3 utterances of others"):
-        make_trials(clips, embeddings, own, cohort=(cohort, groups), top=4)
+        make_trials(clips, embeddings, own, cohort=Cohort(cohort, groups, 4))
 
 
 def test_conditions_are_joined(clips, embeddings):
@@ -102,7 +103,7 @@ def test_embeddings_are_kept_and_only_what_is_missing_is_made(clips, tmp_path, v
     again = Embedder(smoke(), run).of(clips)
     assert calls == [4]
     assert np.array_equal(again[:3], first)
-    other = smoke().model_copy(update={"data": smoke().data.model_copy(update={"seed": 5})})
+    other = override(smoke(), ["data.seed=5"])
     assert not Embedder(other, run).file.exists()  # other data never mix with these
 
 
@@ -139,7 +140,7 @@ def test_scores_from_a_file(clips, tmp_path):
 
 def test_a_folder_without_a_detector_is_refused(tmp_path):
     with pytest.raises(CheckpointError, match="not a run folder"):
-        handed_in(tmp_path)
+        external_detector(tmp_path)
     (tmp_path / "config.json").write_text('{"system": "voice_auth", "preset": "smoke", "config": {}}')
     with pytest.raises(ConfigError, match="a run of voice_auth"):
-        handed_in(tmp_path)
+        external_detector(tmp_path)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from auricle.core.errors import DataError
-from auricle.data.protocols import read_attack_trials, read_audit_trials
+from auricle.core.errors import ConfigError, DataError
+from auricle.data.protocols import audit_subset, read_attack_trials, read_audit_trials
 from auricle.metrics.audit import audit
 from auricle.metrics.tandem import asv_errors
 
@@ -145,6 +145,15 @@ def test_asvspoof_2021(tmp_path):
     trials = read_audit_trials(scores, key)
     assert (list(trials.target), trials.score.tolist()) == (["LA_7", "LA_8", "LA_8"], [-4, 4, 1.5])
     assert list(trials.condition) == ["alaw-ita_tx", "alaw-ita_tx", "opus-sin_tx"]
+    # trials of other subsets need no score, and are told
+    key.write_text(key.read_text() + "LA_8-opus-sin_tx E_3-opus-sin_tx opus sin_tx A07 spoof notrim hidden\n")
+    assert read_audit_trials(scores, key).score.tolist() == [-4, 4, 1.5]
+    assert audit_subset(key) == ("eval", "subset eval of the key: 3 trials; left out: hidden 1")
+    assert audit_subset(key, "all") == (None, "")
+    with pytest.raises(DataError, match="E_3-opus-sin_tx against LA_8-opus-sin_tx has no score"):
+        read_audit_trials(scores, key, "all")
+    with pytest.raises(ConfigError, match="no subset 'progress'; it has eval, hidden"):
+        read_audit_trials(scores, key, "progress")
 
 
 def test_other_keys(tmp_path):

@@ -46,12 +46,13 @@ def rows(tmp_path: Path) -> list[ProtocolRow]:
 def test_what_the_protocol_says_stands_in_the_cut(tmp_path, rows):
     for name in ("DF_E_1", "DF_E_2", "DF_E_3"):
         sound(tmp_path / f"ASVspoof2021_DF_eval/flac/{name}.flac")
-    made = to_manifest(rows, tmp_path, tmp_path / "df.jsonl")
+    made = to_manifest(rows, tmp_path, tmp_path / "df.jsonl", subset="all")
     assert made.summary.labels == {"bonafide": 1, "spoof": 2}
-    assert made.summary.dropped == ()
+    assert made.summary.dropped == made.summary.notes == ()
     cuts = list(manifest.read(tmp_path / "df.jsonl"))
     assert [cut.id for cut in cuts] == [cut.id for cut in made.cuts] == ["DF_E_1", "DF_E_2", "DF_E_3"]
     assert manifest.validate(cuts) == []
+    assert cuts[0].custom.pop(fields.FINGERPRINT).startswith("7013-")
     assert cuts[0].custom == {
         fields.LABEL: "spoof",
         fields.SYNTHETIC: True,
@@ -69,6 +70,21 @@ def test_what_the_protocol_says_stands_in_the_cut(tmp_path, rows):
     assert cuts[1].supervisions[0].speaker == "VCC2TM2"
     assert (cuts[2].custom[fields.TEAM], cuts[2].custom[fields.LANGUAGE]) == ("team20", "en")
     assert (cuts[0].sampling_rate, cuts[0].num_samples) == (16_000, 4_000)
+
+
+def test_a_key_of_2021_is_its_eval_subset_unless_told_otherwise(tmp_path, rows):
+    for name in ("DF_E_1", "DF_E_2", "DF_E_3"):
+        sound(tmp_path / f"{name}.flac")
+    subsets = {row.utterance: row.subset for row in rows}
+    made = to_manifest(rows, tmp_path, tmp_path / "df.jsonl")
+    assert [cut.id for cut in made.cuts] == [name for name, subset in subsets.items() if subset == "eval"]
+    (note,) = made.summary.notes
+    assert note.startswith("subset eval of the key: ")
+    assert note in str(made.summary)
+    only = to_manifest(rows, tmp_path, tmp_path / "df.jsonl", subset="progress")
+    assert [cut.id for cut in only.cuts] == [name for name, subset in subsets.items() if subset == "progress"]
+    with pytest.raises(ConfigError, match="asvspoof2021_df has no subset 'none'; it has "):
+        to_manifest(rows, tmp_path, tmp_path / "df.jsonl", subset="none")
 
 
 def test_a_trial_list_makes_cuts_without_labels(tmp_path):
@@ -101,13 +117,13 @@ def test_all_missing_and_unreadable_audio_is_named_in_one_error(tmp_path, rows):
     sound(tmp_path / "flac/DF_E_1.flac")
     (tmp_path / "flac/DF_E_3.flac").write_bytes(b"not audio at all")
     with pytest.raises(DataError) as caught:
-        to_manifest(rows, tmp_path, tmp_path / "out.jsonl")
+        to_manifest(rows, tmp_path, tmp_path / "out.jsonl", subset="all")
     text = str(caught.value)
     assert "2 of 3 audio files of asvspoof2021_df" in text
     assert "line 2, DF_E_2: ASVspoof2021_DF_eval/flac/DF_E_2.flac is not there" in text
     assert "line 3, DF_E_3" in text
     assert not (tmp_path / "out.jsonl").exists()
-    made = to_manifest(rows, tmp_path, tmp_path / "out.jsonl", missing_ok=True)
+    made = to_manifest(rows, tmp_path, tmp_path / "out.jsonl", missing_ok=True, subset="all")
     assert [cut.id for cut in made.cuts] == ["DF_E_1"]
     assert len(made.summary.dropped) == 2
 

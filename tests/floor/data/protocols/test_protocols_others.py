@@ -9,6 +9,7 @@ import pytest
 from auricle.core.errors import ConfigError, DataError
 from auricle.data.protocols import (
     by_kind,
+    read_asv_scores,
     read_asv_scores_2019,
     read_asv_scores_2021,
     read_dfadd,
@@ -213,3 +214,20 @@ def test_verifier_scores_2021_broken(tmp_path, metadata, scores, complaint):
     with pytest.raises(DataError) as caught:
         read_asv_scores_2021(written(tmp_path, "trial_metadata.txt", metadata), written(tmp_path, "score.txt", scores))
     assert complaint in str(caught.value)
+
+
+def test_whichever_file_of_a_verifier_is_given(tmp_path):
+    for name in ("old", "new/ASVTorch_Kaldi"):
+        (tmp_path / name).mkdir(parents=True)
+    old = written(tmp_path / "old", "ASVspoof2019.LA.asv.eval.gi.trl.scores.txt", SCORES_2019)
+    metadata = written(tmp_path / "new", "trial_metadata.txt", ASV_2021)
+    scores = written(tmp_path / "new" / "ASVTorch_Kaldi", "score.txt", SCORES_2021)
+    for given in (old, old.parent):
+        assert read_asv_scores(given) == read_asv_scores_2019(old)
+    for given in (metadata, metadata.parent, scores):
+        assert read_asv_scores(given) == read_asv_scores_2021(metadata)
+    alone = written(tmp_path, "score.txt", SCORES_2021)
+    with pytest.raises(DataError, match=r"score\.txt: 3 columns in its first line; expected a verifier's scores"):
+        read_asv_scores(alone)
+    with pytest.raises(DataError, match="1 columns in its first line"):
+        read_asv_scores(written(tmp_path, "odd.txt", "hello\n"))

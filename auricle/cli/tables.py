@@ -1,0 +1,42 @@
+"""Tables on standard output, whose cells are shown as they are."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Sequence
+
+_ESCAPED = ("Cc", "Cs", "Zl", "Zp")  # control characters, halves of pairs, separators of lines and paragraphs
+
+
+def print_rows(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table; brackets in a cell are brackets, and long words are folded, not cut.
+
+    Args:
+        columns: their headings.
+        rows: as many texts each; names of files and messages of errors may be among them.
+    """
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table()
+    for column in columns:
+        table.add_column(Text(printable(column)), overflow="fold")
+    for row in rows:
+        # Text: a string would be read as markup, and "[hf]" in it as a style
+        table.add_row(*(Text(printable(cell)) for cell in row))
+    Console().print(table)
+
+
+def printable(text: str) -> str:
+    """Write what a terminal would obey, or cannot show, as an escape: control characters, bytes that are no UTF-8.
+
+    Args:
+        text: any text, such as the name of a file; its lines stay lines.
+    """
+    return "".join(
+        mark.encode("unicode_escape", "surrogatepass").decode()
+        if mark != "\n" and unicodedata.category(mark) in _ESCAPED
+        else mark
+        for mark in text
+    )

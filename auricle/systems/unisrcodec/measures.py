@@ -1,0 +1,115 @@
+"""A recording as every codec gives it back, and how near each comes to the original."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from auricle.audio.distance import mel_distance, stft_distance
+from auricle.audio.resample import resample
+from auricle.metrics.waveform import si_sdr
+from auricle.systems.unisrcodec.data import Recording, log_mel
+from auricle.systems.unisrcodec.infer import Coder
+from auricle.systems.unisrcodec.peers import CEILING, OPUS, OURS, PCA, Peer
+from auricle.systems.unisrcodec.reference import PcaVq, opus_lowest
+from auricle.systems.unisrcodec.speech import SpeechMeasures
+
+T = TypeVar("T")
+NARROW_HZ = 16_000
+
+
+@dataclass(frozen=True)
+class CodedRecording:
+    """One test recording, decoded by every codec.
+
+    Attributes:
+        recording: the original.
+        tokens: (T', F') of our codec.
+        values: metric -> codec -> number; our codec is `OURS`.
+        waves: codec -> samples (T,).
+        bits: codec -> bits used; codecs that do not report bits are absent.
+    """
+
+    recording: Recording
+    tokens: np.ndarray
+    values: dict[str, dict[str, float]]
+    waves: dict[str, np.ndarray]
+    bits: dict[str, int] = field(default_factory=dict)
+
+
+def by_kind(items: Sequence[T], kind: Callable[[T], str]) -> Iterator[tuple[str, list[T]]]:
+    """Group items by kind, in the order in which kinds appear; then ``all``."""
+    for name in dict.fromkeys(map(kind, items)):
+        yield name, [item for item in items if kind(item) == name]
+    yield "all", list(items)
+
+
+@torch.no_grad()
+def code_all(
+    coder: Coder,
+    reference: PcaVq,
+    clip: Recording,
+    peers: Sequence[Peer] = (),
+    speech: SpeechMeasures | None = None,
+) -> CodedRecording:
+    """Code and decode one recording by every codec, and measure; our vocoder makes sound of every mel."""
+    codec, rate_hz = coder.codec, coder.codec.contract.rate_hz
+    mel = log_mel(codec.mel, clip.wave, codec.step)
+    indices = codec.encode(mel[None])
+    mels = {OURS: codec.decode(indices)[0], PCA: reference.rebuild(mel)}
+    waves = {name: sound(coder.vocoder, made, len(clip.wave)) for name, made in {**mels, CEILING: mel}.items()}
+    waves[OPUS] = opus_lowest(clip.wave, rate_hz)
+    bits: dict[str, int] = {}
+    for peer in peers:
+        waves[peer.name], count = peer.code(clip, rate_hz)
+        if count is not None:
+            bits[peer.name] = count
+    values = {
+        **by_metric({name: mel_measures(made, mel) for name, made in mels.items()}),
+        **by_metric({name: wave_measures(wave, clip.wave, rate_hz) for name, wave in waves.items()}),
+        **({} if speech is None else speech(clip, waves, rate_hz)),
+    }
+    return CodedRecording(clip, indices[0].numpy(), values, waves, bits)
+
+
+def by_metric(by_codec: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
+    """Turn codec -> metric -> number into metric -> codec -> number."""
+    first = next(iter(by_codec.values()))
+    return {metric: {codec: values[metric] for codec, values in by_codec.items()} for metric in first}
+
+
+@torch.no_grad()
+def sound(vocoder: nn.Module, mel: Tensor, samples: int) -> np.ndarray:
+    """Give the first samples (T,) that a vocoder makes of a log-mel (frames, n_mels)."""
+    wave: np.ndarray = vocoder(mel[None])[0].numpy()
+    return wave[:samples].astype(np.float32)
+
+
+def mel_measures(made: Tensor, real: Tensor) -> dict[str, float]:
+    """Compare two log-mels (T, n_mels): L1 of all, lower and upper bands, and how much fine structure is left."""
+    gap = (made - real).abs()
+    middle = real.shape[1] // 2
+    fine = float(real.diff(dim=1).abs().mean())
+    return {
+        "mel_l1": float(gap.mean()),
+        "mel_l1_low": float(gap[:, :middle].mean()),
+        "mel_l1_high": float(gap[:, middle:].mean()),
+        "sharpness": float(made.diff(dim=1).abs().mean()) / max(fine, 1e-6),
+    }
+
+
+def wave_measures(made: np.ndarray, real: np.ndarray, rate_hz: int) -> dict[str, float]:
+    """Compare two waves (T,) at 44.1 and at 16 kHz."""
+    narrow, narrow_real = (resample(wave, rate_hz, NARROW_HZ) for wave in (made, real))
+    return {
+        "mel_distance_44": mel_distance(made, real, rate_hz),
+        "mel_distance_16": mel_distance(narrow, narrow_real, NARROW_HZ),
+        "stft_distance_44": stft_distance(made, real),
+        "stft_distance_16": stft_distance(narrow, narrow_real),
+        "si_sdr": si_sdr(made, real),
+    }

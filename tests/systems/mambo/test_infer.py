@@ -1,0 +1,133 @@
+"""What the detector makes of waves, files and long files, with the model that comes in the package."""
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+import auricle
+from auricle.audio.files import read_mono
+from auricle.core.answers import Detection, Refused
+from auricle.core.request import Request
+from auricle.data import embedded
+from auricle.data.clips import windows
+from auricle.systems.mambo import infer as module
+from auricle.systems.mambo.infer import infer
+
+
+@pytest.fixture(scope="module")
+def detector():
+    return auricle.pretrained("mambo")
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """Speech of several lengths and codings; one file is not audio, and one would be streamed."""
+    path = tmp_path_factory.mktemp("files")
+    files = [clip.file() for clip in embedded.clips(kind="speech")[::150]]
+    draws = np.random.default_rng(1)
+    for name, seconds, rate_hz in (
+        ("short", 0.4, 8000),
+        ("two", 2.0, 16000),
+        ("mid", 7.3, 44100),
+        ("long", 65.2, 16000),
+    ):
+        wave = draws.normal(0, 0.1, round(seconds * rate_hz)).astype(np.float32)
+        if name == "mid":
+            wave[: 3 * rate_hz] = 0.0  # a recorder that was started early: digital silence inside a good file
+        files.append(path / f"{name}.wav")
+        soundfile.write(files[-1], wave, rate_hz)
+    files.insert(3, path / "broken.wav")
+    files[3].write_bytes(b"not audio")
+    return files
+
+
+def answer(detector, path):
+    (found,) = infer(detector, [Request(audio=path)])
+    return found
+
+
+def close(one, other):
+    """Equal answers; numbers to 1e-5."""
+    assert (one.input, one.label, one.warnings) == (other.input, other.label, other.warnings)
+    for name in ("score", "p_bonafide", "threshold", "duration_s"):
+        assert getattr(one, name) == pytest.approx(getattr(other, name), abs=1e-5)
+    for a, b in zip(one.segments, other.segments, strict=True):
+        assert a.as_dict() == pytest.approx(b.as_dict(), abs=1e-5)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_files_together_equal_files_alone(detector, files, threads):
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        together = list(infer(detector, [Request(audio=file) for file in files]))
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    assert [one.input for one in together] == [str(file) for file in files]
+    assert [file.name for file, one in zip(files, together, strict=True) if isinstance(one, Refused)] == ["broken.wav"]
+    for file, one in zip(files, together, strict=True):
+        if isinstance(one, Detection):
+            close(one, answer(detector, file))
+
+
+@torch.no_grad()
+def test_the_score_is_the_mean_over_windows_and_segments_cover_the_file(detector, files):
+    for file in files[-4:]:
+        found = answer(detector, file)
+        wave, _, _ = read_mono(file, 16000)
+        logits = detector.network(torch.from_numpy(windows(wave, detector.cfg.data.window))).logits
+        assert found.score == pytest.approx(float((logits[:, 1] - logits[:, 0]).mean()), abs=1e-5)
+        assert found.segments[0].start_s == 0
+        assert found.segments[-1].end_s == pytest.approx(found.duration_s)
+        assert all(a.end_s == b.start_s for a, b in zip(found.segments, found.segments[1:], strict=False))
+
+
+def test_waves_together_equal_waves_alone(detector):
+    draws = np.random.default_rng(3)
+    waves = [draws.normal(0, 0.1, size).astype(np.float32) for size in (4000, 90_000, 32_000)]
+    together = detector.scores(waves, [8000, 44100, 16000])
+    alone = [detector.score(wave, rate) for wave, rate in zip(waves, (8000, 44100, 16000), strict=True)]
+    np.testing.assert_allclose(together, alone, atol=1e-5)
+
+
+def test_long_files_are_streamed(detector, files, monkeypatch):
+    whole = answer(detector, files[-2])
+    monkeypatch.setattr(module, "WHOLE_S", 1.0)
+    monkeypatch.setattr(module, "read", lambda path: pytest.fail("a long file was read whole"))
+    close(answer(detector, files[-2]), whole)
+
+
+def test_a_long_file_that_breaks_off_after_it_was_judged_is_refused_and_the_rest_goes_on(detector, files, monkeypatch):
+    def torn(self, path):
+        for number, piece in enumerate(stream(self, path)):
+            if number == 40:
+                raise module.AudioError("the disk was pulled out")
+            yield piece
+
+    stream = module.Detector.stream
+    monkeypatch.setattr(module.Detector, "stream", torn)
+    first, broken, last = infer(detector, [Request(audio=file) for file in (files[0], files[-1], files[-3])])
+    assert isinstance(first, Detection)
+    assert broken == Refused(str(files[-1]), "the disk was pulled out")
+    close(last, answer(detector, files[-3]))
+
+
+def test_a_request_without_audio_is_refused(detector):
+    assert list(infer(detector, [Request(text="who?")])) == [Refused("who?", "the request has no audio")]
+
+
+def test_requests_are_taken_as_they_are_needed(detector, files):
+    taken = []
+
+    def endless():
+        while True:
+            taken.append(files[-3])
+            yield Request(audio=files[-3])
+
+    stream = infer(detector, endless())
+    first = next(stream)
+    stream.close()
+    assert first.input == str(files[-3])
+    assert len(taken) < 500
