@@ -47,7 +47,12 @@ class Source(Protocol):
     warnings: list[str]
 
     def pieces(self, start: int = 0, count: int | None = None) -> Iterator[Float]:
-        """Give the samples from frame `start` on, at most `count`, as (C, T) arrays; once for each opening."""
+        """Give the samples from frame `start` on, at most `count`, as (C, T) arrays; once for each opening.
+
+        Args:
+            start: first frame.
+            count: frames at most; None for all.
+        """
         ...
 
     def count(self) -> int:
@@ -63,7 +68,12 @@ class Counting:
     """Counts samples by decoding them."""
 
     def pieces(self, start: int = 0, count: int | None = None) -> Iterator[Float]:
-        """Give the samples; see `Source`."""
+        """Give the samples; see `Source`.
+
+        Args:
+            start: first frame.
+            count: frames at most; None for all.
+        """
         raise NotImplementedError
 
     def count(self) -> int:
@@ -123,6 +133,10 @@ class SndfileSource(Counting):
         """Give the samples from frame `start` on, at most `count`, as (C, T) arrays.
 
         A decoder that fails halfway ends the stream there, with a warning.
+
+        Args:
+            start: first frame.
+            count: frames at most; None for all.
 
         Raises:
             AudioError: the file cannot be positioned at `start`.
@@ -196,7 +210,12 @@ class ChainSource(Counting):
         self.warnings: list[str] = list(self._open.warnings)
 
     def pieces(self, start: int = 0, count: int | None = None) -> Iterator[Float]:
-        """Give the samples from frame `start` on, at most `count`, as (C, T) arrays, empty ones up to there."""
+        """Give the samples from frame `start` on, at most `count`, as (C, T) arrays, empty ones up to there.
+
+        Args:
+            start: first frame.
+            count: frames at most; None for all.
+        """
         position, end = 0, None if count is None else start + count
         for index, opener in enumerate(self._openers):
             if index:
@@ -237,7 +256,12 @@ class G722Source(Counting):
         refuse_foreign_g722(handle.read(CHUNK_FRAMES))
 
     def pieces(self, start: int = 0, count: int | None = None) -> Iterator[Float]:
-        """Give the samples from frame `start` on, at most `count`, as (1, T) arrays."""
+        """Give the samples from frame `start` on, at most `count`, as (1, T) arrays.
+
+        Args:
+            start: first frame.
+            count: frames at most; None for all.
+        """
         from G722 import G722
 
         decoder = G722(G722_RATE_HZ, G722_BIT_RATE)
