@@ -23,9 +23,26 @@ GSM_MARK = 0xD
 G722_MAX_ENTROPY_BITS = 7.85
 G722_ENTROPY_MIN_BYTES = 1024
 _FOREIGN_MAGIC = (
-    b"RIFF", b"RF64", b"OggS", b"fLaC", b"ID3", b"FORM", b".snd", b"caff", b"\x89PNG", b"\xff\xd8\xff", b"GIF8",
-    b"PK\x03\x04", b"\x1f\x8b", b"%PDF", b"\x7fELF", b"BZh", b"\xfd7zXZ", b"SQLite format", b"MZ",
-)  # fmt: skip
+    b"RIFF",
+    b"RF64",
+    b"OggS",
+    b"fLaC",
+    b"ID3",
+    b"FORM",
+    b".snd",
+    b"caff",
+    b"\x89PNG",
+    b"\xff\xd8\xff",
+    b"GIF8",
+    b"PK\x03\x04",
+    b"\x1f\x8b",
+    b"%PDF",
+    b"\x7fELF",
+    b"BZh",
+    b"\xfd7zXZ",
+    b"SQLite format",
+    b"MZ",
+)
 _SHORTER = re.compile(r"^\s*(?:data|SSND|Data Size)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)
 # What a program that writes WAV into a pipe puts for a length it cannot know.
 _UNKNOWN_LENGTH = 0xFFFFFFFF

@@ -21,9 +21,12 @@ _TINY: dict[str, dict[str, Any]] = {
     "wavlm_large": {"model_type": "wavlm", "feat_extract_norm": "layer", "do_stable_layer_norm": True},
     "hubert_base": {"model_type": "hubert"},
     "hubert_large": {
-        "model_type": "hubert", "feat_extract_norm": "layer", "conv_bias": True, "do_stable_layer_norm": True,
+        "model_type": "hubert",
+        "feat_extract_norm": "layer",
+        "conv_bias": True,
+        "do_stable_layer_norm": True,
     },
-}  # fmt: skip
+}
 TINY_KINDS = tuple(_TINY)
 
 
