@@ -22,8 +22,7 @@ def print_table(report: Report, console: Console) -> None:
         report: what to print.
         console: where to; on standard output for results.
     """
-    seeds = f"{len(report.seeds)} seeds" if len(report.seeds) > 1 else f"seed {', '.join(map(str, report.seeds))}"
-    title = Text(f"{report.system}, {report.preset} preset on {report.data}, {seeds}", style="bold")
+    title = Text(heading(report), style="bold")
     if report.toy:
         title.append("  TOY RESULT", style="bold yellow")
     if report.leak:
@@ -42,6 +41,18 @@ def print_table(report: Report, console: Console) -> None:
         console.print(Text("LEAK: a leak check failed, so the scores may come from the channel, not from the voice."))
     for warning in report.warnings:
         console.print(Text(f"note: {warning}"))
+
+
+def heading(report: Report) -> str:
+    """Say whose numbers a report has, and of what; a file of scores has neither preset nor seed.
+
+    Args:
+        report: the report.
+    """
+    if not report.seeds:
+        return f"{report.system}, {report.preset} of {report.data}"
+    seeds = f"{len(report.seeds)} seeds" if len(report.seeds) > 1 else f"seed {report.seeds[0]}"
+    return f"{report.system}, {report.preset} preset on {report.data}, {seeds}"
 
 
 def _side_by_side(out: Table, rows: list[dict[str, str]], system: str) -> None:
