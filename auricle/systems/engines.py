@@ -54,7 +54,7 @@ def row_of(request: Request, answer: Answer | Refused, spec: Spec, target: Path 
     for name, output in outputs.items():
         path = target / output_name(request, "" if len(outputs) == 1 else name, output.suffix)
         try:
-            if any(path.resolve() == file.resolve() for file in request.files):
+            if any(os.path.realpath(path) == os.path.realpath(file) for file in request.files):
                 raise DataError(f"{path} is an input of the request; give another --out-dir")
             target.mkdir(parents=True, exist_ok=True)
             output.write(path)
