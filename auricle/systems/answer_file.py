@@ -49,8 +49,9 @@ def write_answers(run: str | Path, inputs: Iterable[str | Path | Asked], out: st
         DataError: `out` is there and is not a file of answers, or another process writes it.
     """
     out = Path(out)
-    if out.exists() and not out.is_file():
-        raise DataError(f"--out {shown(out)} is a folder, a pipe or a device; give the name of a file")
+    if os.path.lexists(out) and not os.path.isfile(out):
+        what = "a folder, a pipe, a device or a link that leads nowhere"
+        raise DataError(f"--out {shown(out)} is {what}; give the name of a file")
     maker = fingerprint(seed_zero(run).absolute())
     with only_writer(beside(out), f"the file of answers {shown(out)}"):
         return _written(run, inputs, out, maker, settings)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from auricle.core.answers import Answer, Output, Refused
-from auricle.core.errors import ConfigError, DataError
+from auricle.core.errors import AuricleError, ConfigError, DataError
 from auricle.core.extras import require
 from auricle.core.files import digest
 from auricle.core.names import Spec
@@ -59,7 +59,7 @@ def row_of(request: Request, answer: Answer | Refused, spec: Spec, target: Path 
             target.mkdir(parents=True, exist_ok=True)
             output.write(path)
             row[name] = str(path)
-        except (OSError, DataError) as error:
+        except (OSError, AuricleError, ValueError, ArithmeticError, LookupError, RuntimeError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
             problem = f"{path} cannot be written ({reason}); give another --out-dir"
             if "audio" in spec.gives or "video" in spec.gives:

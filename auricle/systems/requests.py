@@ -173,12 +173,13 @@ def _rows(lines: Iterable[str], path: Path, delimiter: str, spec: Spec) -> Itera
     table.fieldnames = columns
     _known_columns(columns, path, spec)
     while True:
+        begins = table.line_num + 1
         try:
             values = next(table)
         except StopIteration:
             return
         except csv.Error as error:
-            yield Refused(f"{path}, line {table.line_num}", f"not a row of a table: {error}")
+            yield Refused(f"{path}, line {begins}", f"not a row of a table: {error}")
             continue
         where = f"{path}, line {table.line_num}"
         if None in values:
