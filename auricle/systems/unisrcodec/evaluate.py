@@ -83,13 +83,13 @@ def probe_rows(
         known, heard = embedded(*training), embedded(*load_mels(cfg, run, "test"))
         return probes.tasks(cfg.data.source, cfg.seed, known, heard)
 
+    def measured(task: probes.Task) -> list[MetricRow]:
+        return list(probes.rows(task, cfg.seed, cfg.eval.bootstrap))
+
     tasks = spared("the linear probes", asked)
     if tasks is None:
         return [], []
-    found = [
-        spared(f"the {task.name} probe", lambda task=task: list(probes.rows(task, cfg.seed, cfg.eval.bootstrap)))
-        for task in tasks
-    ]
+    found = [spared(f"the {task.name} probe", partial(measured, task)) for task in tasks]
     return [row for rows in found for row in rows or ()], probes.notes(tasks)
 
 
