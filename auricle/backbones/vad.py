@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ AT_ONCE = 512  # frames of one call
 SPEECH = 0.5  # a frame above it is speech; Silero's own default
 PACKAGE, FILE = "silero_vad", "data/silero_vad_16k_sequence.onnx"
 _PURPOSE = "The check for speech"
+_opening = threading.Lock()
 
 
 class Vad:
@@ -37,7 +39,9 @@ class Vad:
     """
 
     def __init__(self) -> None:
-        self._session = _session(_file())
+        # the library must not be loaded in two threads at once, and files are decoded in several
+        with _opening:
+            self._session = _session(_file())
         self._hidden = self._cell = np.zeros(STATE, np.float32)
         self._waiting = np.zeros(CONTEXT, np.float32)  # the context, then samples that do not fill a frame yet
 

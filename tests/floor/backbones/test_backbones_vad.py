@@ -79,6 +79,18 @@ def test_the_code_of_the_package_is_never_loaded(speech):
     assert done.stdout.split() == ["False", "False", "True", "1"]
 
 
+def test_the_first_use_may_be_in_several_threads_at_once():
+    code = (
+        "import numpy as np\n"
+        "from concurrent.futures import ThreadPoolExecutor\n"
+        "from auricle.backbones.vad import speech_share\n"
+        "with ThreadPoolExecutor(8) as pool:\n"
+        "    print(set(pool.map(lambda _: speech_share(np.zeros(16000, np.float32), 16000), range(16))))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "{0.0}"
+
+
 def test_a_missing_package_is_named_with_the_line_that_installs_it(monkeypatch):
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "silero_vad" else find(name))
