@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import numbers
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -101,7 +100,8 @@ class Detector:
             ConfigError: not one rate a waveform.
         """
         target = self.cfg.data.rate_hz
-        return score_waves(self.network, self.cfg.data, _paired(waves, rates_hz, target)).tolist()
+        scores = score_waves(self.network, self.cfg.data, _paired(waves, rates_hz, target))
+        return [float(score) for score in scores]
 
     def cut_scores(self, cuts: Iterable[Any]) -> np.ndarray:
         """Score the audio of a manifest's cuts, (N,): the samples that `infer` scores in their files."""
@@ -120,9 +120,9 @@ def _paired(waves: Iterable[Any], rates_hz: Iterable[int], target_hz: int) -> It
     for wave, rate_hz in itertools.zip_longest(waves, rates_hz, fillvalue=missing):
         if wave is missing or rate_hz is missing:
             raise ConfigError("there is not one rate for each waveform; give as many in rates_hz as in waves")
-        if isinstance(rate_hz, bool) or not isinstance(rate_hz, numbers.Real):
-            raise AudioError(f"a rate of {rate_hz!r}; give a number of Hz, such as 16000")
-        yield resample(as_wave(wave, rate_hz)[0], rate_hz, target_hz).astype(np.float32, copy=False)
+        rate = cast(int, rate_hz)
+        found, _ = as_wave(wave, rate)  # which checks the rate too
+        yield resample(found, rate, target_hz).astype(np.float32, copy=False)
 
 
 def _chunks(path: Path, rate_hz: int, judged: Scan) -> Iterator[np.ndarray]:
