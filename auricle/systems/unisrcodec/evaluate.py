@@ -24,7 +24,7 @@ from auricle.systems.unisrcodec.model import Codec
 from auricle.systems.unisrcodec.page import NOTES, page_of
 from auricle.systems.unisrcodec.peers import CEILING, OPUS, OURS, PCA, load_peers
 from auricle.systems.unisrcodec.reference import PcaVq, opus_bits_per_s
-from auricle.systems.unisrcodec.spared import Attempts, Spared, unspared
+from auricle.report.spared import Attempts, Spared, unspared
 from auricle.systems.unisrcodec.speech import KIND as SPEECH
 from auricle.systems.unisrcodec.speech import SpeechMeasures
 

@@ -18,7 +18,7 @@ from auricle.systems.unisrcodec.data import Recording, log_mel
 from auricle.systems.unisrcodec.infer import Coder
 from auricle.systems.unisrcodec.peers import CEILING, OPUS, OURS, PCA, Peer
 from auricle.systems.unisrcodec.reference import PcaVq, opus_lowest
-from auricle.systems.unisrcodec.spared import Attempts, Spared, unspared
+from auricle.report.spared import Attempts, Spared, unspared
 from auricle.systems.unisrcodec.speech import SpeechMeasures
 
 T = TypeVar("T")

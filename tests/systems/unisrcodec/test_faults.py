@@ -18,7 +18,7 @@ from auricle.systems import pipeline, system
 from auricle.systems.unisrcodec import evaluate as evaluation
 from auricle.systems.unisrcodec import measures, probes, speech
 from auricle.systems.unisrcodec.infer import load
-from auricle.systems.unisrcodec.spared import Spared, unspared
+from auricle.report.spared import Spared, unspared
 from auricle.systems.unisrcodec.vocoder import SPEC
 from auricle.systems.unisrcodec.vocoder.config import smoke as vocoder_smoke
 from auricle.systems.unisrcodec.vocoder.load import about
