@@ -88,8 +88,10 @@ class Detector:
         for name, held in self.parts.items():
             where = {} if name == "all" else {"domain": name}
             size = held.real.size + held.fake.size
-            least = {"smaller": min(held.real.size, held.fake.size), "units": units_of(self.trials, *held[:2])}
-            yield value_row("detector_eer", exact[name], size, speakers, again[name], held.note, **least, **where)
+            smaller, units = min(held.real.size, held.fake.size), units_of(self.trials, *held[:2])
+            yield value_row(
+                "detector_eer", exact[name], size, speakers, again[name], held.note, smaller, units, **where
+            )
         if "in" in exact and "out" in exact:
             ratio = exact["out"] / exact["in"] if exact["in"] > 0 else None
             note = "" if ratio is not None else "the EER in domain is 0"
