@@ -20,7 +20,7 @@ from auricle.core.run import RunFolder, open_run
 from auricle.data import manifest
 from auricle.systems import pipeline
 from auricle.systems import system as find
-from auricle.systems.voice_auth import controls, evaluate, infer
+from auricle.systems.voice_auth import controls, data, evaluate, infer
 from auricle.systems.voice_auth.batches import ClipFeatures
 from auricle.systems.voice_auth.config import smoke
 from auricle.systems.voice_auth.contents import contents
@@ -125,3 +125,14 @@ def test_a_training_on_other_sounds_of_the_same_names_is_another(tmp_path):
     controls.trained_scores(cfg, features(2.0), features(1.0), [features(1.0)], tmp_path)
     assert len(list(tmp_path.glob("*/scores.json"))) == 2
     assert json.loads(next(tmp_path.glob("*/scores.json")).read_text())["steps"] == 1
+
+
+def test_a_corpus_that_was_built_again_is_prepared_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(data.rec, "folder", lambda: tmp_path)
+    (tmp_path / "clips.jsonl").write_text('{"id": "a", "sha256": "1"}\n')
+    built = override(smoke().data, ["source=rec"])
+    first = data._deciding(built)
+    (tmp_path / "clips.jsonl").write_text('{"id": "a", "sha256": "2"}\n')
+    assert data._deciding(built) != first
+    # what comes in the package keeps the name that it had
+    assert data._deciding(smoke().data) == smoke().data.model_dump(mode="json")
