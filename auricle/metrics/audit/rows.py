@@ -20,10 +20,15 @@ _CUTS = {
     "target": ((), ("condition",), ("language",)),
     "zero_effort": ((), ("condition",), ("language",)),
     "spoof": (
-        (), ("generator",), ("condition",), ("language",), ("domain",), ("generator", "condition"),
+        (),
+        ("generator",),
+        ("condition",),
+        ("language",),
+        ("domain",),
+        ("generator", "condition"),
         ("generator", "language"),
     ),
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)

@@ -62,9 +62,13 @@ class Verifier:
     """The verifier under audit: sorted scores, operating points and what every replicate makes of them."""
 
     def __init__(
-        self, trials: AttackTrials, fars: Sequence[float], points: Sequence[OperatingPoint] | None,
-        replicates: int, seed: int,
-    ) -> None:  # fmt: skip
+        self,
+        trials: AttackTrials,
+        fars: Sequence[float],
+        points: Sequence[OperatingPoint] | None,
+        replicates: int,
+        seed: int,
+    ) -> None:
         """Set the thresholds, unless they are given, and draw the replicates.
 
         Raises:
@@ -218,9 +222,15 @@ class Verifier:
         n = cell.rows.size
         for point, (both, taken, through) in zip(self.points, numbers.tolist(), strict=True):
             yield Decisions(
-                point.far_target, kind, cell.part.get("generator"), n,
-                accepted=both, by_verifier=through - both, by_detector=taken - both, by_both=n - taken - through + both,
-            )  # fmt: skip
+                point.far_target,
+                kind,
+                cell.part.get("generator"),
+                n,
+                accepted=both,
+                by_verifier=through - both,
+                by_detector=taken - both,
+                by_both=n - taken - through + both,
+            )
 
     def _costs(self, prefix: str, rates: dict[str, list[Rate]]) -> Iterator[AuditRow]:
         for number, point in enumerate(self.points):

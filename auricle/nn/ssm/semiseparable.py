@@ -306,9 +306,12 @@ class _Change(NamedTuple):
         """Make room for them; what is added to begins at zero."""
         logs = side.rows.new_zeros(sizes.chunks, sizes.heads, sizes.chunk)
         return cls(
-            torch.zeros_like(side.rows), torch.zeros_like(side.columns), logs, torch.zeros_like(logs),
+            torch.zeros_like(side.rows),
+            torch.zeros_like(side.columns),
+            logs,
+            torch.zeros_like(logs),
             torch.zeros_like(side.through),
-        )  # fmt: skip
+        )
 
     def as_inputs(self, inputs: list[Tensor]) -> Iterator[Tensor]:
         """Give them the shapes and types of the side that was given."""

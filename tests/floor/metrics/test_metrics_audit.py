@@ -61,11 +61,14 @@ def test_by_hand_with_ties():
     found = audit(trials, fars=[0.2, 0.6], replicates=200, detector_threshold=1)
     assert [point.threshold for point in found.points] == [0.5, 0.4]
     expected = {
-        "zero_effort_far": (1 / 5, 3 / 5), "false_rejection": (2 / 4, 1 / 4), "bypass_rate": (2 / 3, 3 / 3),
+        "zero_effort_far": (1 / 5, 3 / 5),
+        "false_rejection": (2 / 4, 1 / 4),
+        "bypass_rate": (2 / 3, 3 / 3),
         # the detector refuses the target of score .3 and the spoofs .5 and .6
-        "tandem_zero_effort_far": (1 / 5, 3 / 5), "tandem_false_rejection": (2 / 4, 1 / 4),
+        "tandem_zero_effort_far": (1 / 5, 3 / 5),
+        "tandem_false_rejection": (2 / 4, 1 / 4),
         "tandem_bypass_rate": (0, 1 / 3),
-    }  # fmt: skip
+    }
     for name, values in expected.items():
         for far, value in zip((0.2, 0.6), values, strict=True):
             assert found.find(name, far=far).value == pytest.approx(value, abs=1e-12), name
@@ -201,17 +204,26 @@ def test_speakers_that_differ_widen_the_interval():
 
 def test_a_clip_counts_once_for_the_detector():
     trials = AttackTrials(
-        score=[0.9, 0.1, 0.2, 0.8, 0.5, 0.6], kind=["target", "zero_effort", "zero_effort", "target", "spoof", "spoof"],
-        target=["a", "b", "c", "b", "a", "b"], detector=[0.0, 0.0, 0.0, 2.0, 1.0, -1.0],
+        score=[0.9, 0.1, 0.2, 0.8, 0.5, 0.6],
+        kind=["target", "zero_effort", "zero_effort", "target", "spoof", "spoof"],
+        target=["a", "b", "c", "b", "a", "b"],
+        detector=[0.0, 0.0, 0.0, 2.0, 1.0, -1.0],
         test=["x", "x", "x", "y", "f", "g"],
-    )  # fmt: skip
+    )
     found = audit(trials, fars=[0.5], replicates=100)
     row = found.find("detector_eer")
     assert (row.value, row.n) == (eer([0, 2], [1, -1]).eer, 4)
     with pytest.raises(DataError, match="clip 'x' has the detector scores 0 and 5"):
-        audit(AttackTrials(
-            score=trials.score, kind=trials.kind, target=trials.target, detector=[0, 5, 0, 2, 1, -1], test=trials.test,
-        ), fars=[0.5])  # fmt: skip
+        audit(
+            AttackTrials(
+                score=trials.score,
+                kind=trials.kind,
+                target=trials.target,
+                detector=[0, 5, 0, 2, 1, -1],
+                test=trials.test,
+            ),
+            fars=[0.5],
+        )
 
 
 def test_grid_of_ranks():
@@ -265,8 +277,9 @@ def test_shares_at_the_edge_have_exact_limits_and_few_trials_none():
     generator[spoof[40:43]] = "rare"
     found = audit(
         AttackTrials(score, trials.kind, trials.target, trials.speaker, generator, detector=trials.detector),
-        fars=[0.05], replicates=200,
-    )  # fmt: skip
+        fars=[0.05],
+        replicates=200,
+    )
     weak, strong, rare = (found.find("bypass_rate", far=0.05, generator=name) for name in ("weak", "strong", "rare"))
     n = spoof.size - 43
     assert (weak.value, weak.n, weak.ci95) == (0.0, n, pytest.approx((0.0, 1 - 0.025 ** (1 / 12)), abs=1e-12))
