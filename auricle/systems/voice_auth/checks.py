@@ -83,21 +83,10 @@ def _need_names(cfg: VoiceAuthConfig) -> None:
 def _need_looked_at(cfg: VoiceAuthConfig, preset: str) -> None:
     """Refuse settings that were changed from the preset's and decide nothing beside the others."""
     own, base = cfg.model_dump(), PRESETS[preset]().model_dump()
-    detector, trains = cfg.detector, cfg.eval.controls or not (cfg.detector.run or cfg.detector.scores)
-    unused = [
-        ("detector.frontend=ssl", detector.frontend == "ssl", ["encoder", "encoder_revision", "encoder_freeze"]),
-        ("detector.frontend=lfcc or logmel", detector.frontend != "ssl", ["hop_s"]),
-        ("detector.kind=aasist", detector.kind == "aasist", ["width", "graph"]),
-    ]
-    rules = [(needs, holds, [f"detector.{name}" for name in names]) for needs, holds, names in unused] + [
-        ("train.augment=rawboost", cfg.train.augment == "rawboost", ["train.rawboost"]),
-        ("train.augment=rawboost or white", cfg.train.augment != "none", ["train.copies"]),
-        ("a detector that is trained here", trains, ["detector.kind", *(f"train.{name}" for name in own["train"])]),
-    ]
-    for needs, holds, keys in rules:
-        for group, name in (key.split(".") for key in keys):
-            if not holds and own[group][name] != base[group][name]:
-                raise ConfigError(f"{group}.{name}={own[group][name]} would be ignored: it needs {needs}")
+    for key, needs in cfg.ignored().items():
+        group, name = key.split(".")
+        if own[group][name] != base[group][name]:
+            raise ConfigError(f"{key}={own[group][name]} would decide nothing: {needs}; leave it out")
 
 
 def _need_network(cfg: VoiceAuthConfig) -> None:

@@ -317,8 +317,12 @@ def test_one_speaker_in_a_part_and_costs_without_spread_have_no_interval():
     target = [f"s{at % 10}" for at in range(120)]
     language = ["fr" if name == "s3" else "en" for name in target]
     score[80:][np.array(target[80:]) == "s3"] = [3.0, -3.0, 3.0, -3.0]
-    trials = AttackTrials(np.r_[score, [3.0, -3.0] * 2], [*kind, *["spoof"] * 4], [*target, *["s3"] * 4],
-                          language=[*language, *["fr"] * 4])  # fmt: skip
+    trials = AttackTrials(
+        np.r_[score, [3.0, -3.0] * 2],
+        [*kind, *["spoof"] * 4],
+        [*target, *["s3"] * 4],
+        language=[*language, *["fr"] * 4],
+    )
     found = audit(trials, fars=[0.2], replicates=200)
     french = found.find("bypass_rate", far=0.2, language="fr")
     assert (french.value, french.n, french.ci95) == (0.5, 8, None)

@@ -1,4 +1,4 @@
-"""What cannot work or would be ignored is refused by `prepare`, in one line and before anything is made."""
+"""What cannot work or would decide nothing is refused by `prepare`, in one line and before anything is made."""
 
 from __future__ import annotations
 
@@ -27,26 +27,26 @@ def refused(tmp_path, preset, *settings):
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        (["detector.hop_s=0.01", "detector.frontend=ssl"], "detector.hop_s=0.01 would be ignored"),
-        (["detector.kind=cnn", "detector.width=24"], "width=24 would be ignored: it needs detector.kind=aasist"),
-        (["train.rawboost=5"], "train.rawboost=5 would be ignored: it needs train.augment=rawboost"),
-        (["train.copies=2"], "train.copies=2 would be ignored"),
-        (["train.augment=white", "train.rawboost=4"], "train.rawboost=4 would be ignored"),
-        (["detector.run=runs/x", "eval.controls=false", "train.lr=0.1"], "train.lr=0.1 would be ignored"),
-        (["detector.scores=x.txt", "eval.controls=false", "detector.kind=cnn"], "kind=cnn would be ignored"),
-        (["eval.codecs=[\"telex\"]"], "eval.codecs: no channel telex; mu_law"),
-        (["data.channels=[\"none\", \"telex\"]"], "data.channels: no channel telex"),
+        (["detector.hop_s=0.01", "detector.frontend=ssl"], "detector.hop_s=0.01 would decide nothing"),
+        (["detector.kind=cnn", "detector.width=24"], "width=24 would decide nothing: it needs detector.kind=aasist"),
+        (["train.rawboost=5"], "train.rawboost=5 would decide nothing: it needs train.augment=rawboost"),
+        (["train.copies=2"], "train.copies=2 would decide nothing"),
+        (["train.augment=white", "train.rawboost=4"], "train.rawboost=4 would decide nothing"),
+        (["detector.run=runs/x", "eval.controls=false", "train.lr=0.1"], "train.lr=0.1 would decide nothing"),
+        (["detector.scores=x.txt", "eval.controls=false", "detector.kind=cnn"], "kind=cnn would decide nothing"),
+        (['eval.codecs=["telex"]'], "eval.codecs: no channel telex; mu_law"),
+        (['data.channels=["none", "telex"]'], "data.channels: no channel telex"),
         (["data.channels=[]"], "data.channels is empty"),
         (["eval.fars=[]"], "eval.fars is empty"),
         (["eval.fars=[0.05, 1.5]"], "1.5"),
         (["verifier.as_norm=1000"], "verifier.as_norm=1000: some trials have "),
-        (["data.seen=[\"parrot\"]"], "no spoof family parrot"),
+        (['data.seen=["parrot"]'], "no spoof family parrot"),
         (["detector.hop_s=0.1", "detector.segment_s=0.5"], "AASIST takes (B, T, 20) with T of 6 or more"),
         (["detector.kind=cnn", "detector.hop_s=0.1", "detector.segment_s=0.5"], "sizes do not fit each other: "),
         (["detector.channels=[0, 8]"], "sizes do not fit each other: "),
         (["data.band_hz=20000"], "20000"),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_work_or_would_be_ignored_is_said(tmp_path, verifier, settings, says):
     assert says in str(refused(tmp_path, "smoke", *settings))
 
@@ -85,8 +85,13 @@ def test_missing_files_packages_and_runs_are_said(tmp_path, verifier, monkeypatc
 
 @pytest.mark.parametrize("preset", ["smoke", "laptop"])
 def test_a_preset_as_it_is_and_with_settings_that_count_is_taken(preset, verifier):
-    for settings in ([], ["train.augment=rawboost", "train.rawboost=5", "train.copies=2"], ["detector.kind=cnn"],
-                     ["detector.frontend=logmel"], ["eval.controls=false"]):  # fmt: skip
+    for settings in (
+        [],
+        ["train.augment=rawboost", "train.rawboost=5", "train.copies=2"],
+        ["detector.kind=cnn"],
+        ["detector.frontend=logmel"],
+        ["eval.controls=false"],
+    ):
         checks.need_workable(override(PRESETS[preset](), settings), preset)
 
 
