@@ -19,8 +19,8 @@ from auricle.data import fields
 from auricle.data.clips import Clips
 from auricle.metrics.detection import eer
 from auricle.metrics.rows import percent
+from auricle.report.spared import Spared
 from auricle.systems.voice_auth import data
-from auricle.systems.voice_auth.attempts import Attempts
 from auricle.systems.voice_auth.batches import ClipFeatures, extract_features
 from auricle.systems.voice_auth.clips import genuine_and_attacks, of_split, real_and_recoded
 from auricle.systems.voice_auth.config import VoiceAuthConfig
@@ -78,7 +78,7 @@ def _control_folder(cfg: VoiceAuthConfig, run: RunFolder) -> Path:
 
 
 def baseline_rows(
-    cfg: VoiceAuthConfig, run: RunFolder, clips: Clips, attempt: Attempts
+    cfg: VoiceAuthConfig, run: RunFolder, clips: Clips, spared: Spared
 ) -> tuple[list[MetricRow], dict[str, Any]]:
     """Measure the baselines of the detector, and the detector with each generator left out of its training.
 
@@ -86,7 +86,7 @@ def baseline_rows(
         cfg: the run's config.
         run: where controls are trained, below its cache.
         clips: all clips of the run.
-        attempt: a baseline that fails costs its own rows.
+        spared: a baseline that fails costs its own rows.
 
     Returns:
         Their rows, and the leave-one-generator-out matrix as plain values.
@@ -111,8 +111,8 @@ def baseline_rows(
     }
     rows = [percent("detector_eer", 0.5, len(test), baseline="constant")]
     for name, score in baselines.items():
-        rows += attempt(f"the baseline {name}", partial(_rows_of, cfg, score, test, name))
-    left_out_rows, matrix = left_out(cfg, train_features, dev_features, test_features, test, folder, attempt)
+        rows += spared.rows(f"the baseline {name}", partial(_rows_of, cfg, score, test, name))
+    left_out_rows, matrix = left_out(cfg, train_features, dev_features, test_features, test, folder, spared)
     return [*rows, *left_out_rows], matrix
 
 
@@ -127,7 +127,7 @@ def left_out(
     features: ClipFeatures,
     test: Clips,
     folder: Path,
-    attempt: Attempts,
+    spared: Spared,
 ) -> tuple[list[MetricRow], dict[str, Any]]:
     """Train once without each generator, on all the others, and test on every one.
 
@@ -138,7 +138,7 @@ def left_out(
         features: of the test clips.
         test: the test clips.
         folder: where the detectors are trained.
-        attempt: a detector that fails costs its own rows.
+        spared: a detector that fails costs its own rows.
 
     Returns:
         Two rows a generator (the one left out, the others), and the matrix: rows are left out, columns are tested.
@@ -154,7 +154,7 @@ def left_out(
         if rest.labels.all() or rest_dev.labels.all():
             continue
         train_it = partial(_trained, base, rest, rest_dev, features, folder / f"without-{held}", cfg.eval.control_steps)
-        scored = attempt(f"the detector without {held}", train_it)
+        scored = spared.rows(f"the detector without {held}", train_it)
         if not scored:
             continue
         scores: np.ndarray = scored[0]

@@ -21,8 +21,8 @@ from auricle.data.protocols import audit_subset, read_audit_trials, read_trials,
 from auricle.metrics.audit import AttackTrials, Audit, AuditRow, audit
 from auricle.metrics.scores import ALL
 from auricle.report.evaluation import Evaluation
+from auricle.report.spared import Spared
 from auricle.systems.voice_auth import controls, data, sweeps
-from auricle.systems.voice_auth.attempts import Attempts
 from auricle.systems.voice_auth.clips import ATTACK, ENROL, ROLE, TARGET, TARGET_GROUP, genuine_and_attacks, of_split
 from auricle.systems.voice_auth.config import VoiceAuthConfig
 from auricle.systems.voice_auth.contents import SETTINGS, need_unchanged
@@ -58,7 +58,7 @@ def evaluate(cfg: VoiceAuthConfig, run: RunFolder) -> Evaluation:
     """
     login = load(run.path)
     need_unchanged(cfg, login.contents, SETTINGS if cfg.eval.controls else SETTINGS[:-1])  # controls hear the encoder
-    attempt = Attempts()
+    spared = Spared()
     clips = data.load(cfg, run)
     embedder = Embedder(cfg, run)
     embeddings = embedder.of(clips)
@@ -67,27 +67,27 @@ def evaluate(cfg: VoiceAuthConfig, run: RunFolder) -> Evaluation:
     verifier = audit_of(cfg, verifier_trials)
     tandem, tandem_trials = tandem_audit(cfg, clips, embeddings, scores, login)
     rows = main_rows(verifier, tandem)
-    rows += attempt("the baseline metadata of the verifier", lambda: metadata_verifier(cfg, clips))
+    rows += spared.rows("the baseline metadata of the verifier", lambda: metadata_verifier(cfg, clips))
     notes = [*unprinted(verifier, "verifier, all voices"), *unprinted(tandem, "test voices")]
     notes += unmeasured([*reported(verifier), *tandem.rows])
     matrix: dict[str, Any] = {}
     leak = False
     if cfg.eval.controls:
-        baselines, matrix = controls.baseline_rows(cfg, run, clips, attempt)
+        baselines, matrix = controls.baseline_rows(cfg, run, clips, spared)
         rows += baselines
         if "recoded" in cfg.data.controls:
-            found = attempt("the leak check", lambda: [controls.leak_row(cfg, run, clips)])
+            found = spared.rows("the leak check", lambda: [controls.leak_row(cfg, run, clips)])
             leak, rows = any(map(controls.leaks, found)), [*rows, *found]
-    rows += sweeps.robustness(cfg, clips, embeddings, embedder, login, attempt)
+    rows += sweeps.robustness(cfg, clips, embeddings, embedder, login, spared)
     # a detector from outside may have been trained on these voices: nobody knows here
     heard = "the detector never heard" if not (cfg.detector.run or cfg.detector.scores) else ""
     sentences = [*verifier_sentences(verifier), tandem_sentence(tandem, heard)]
-    drawn = page(verifier, verifier_trials, tandem, tandem_trials, matrix, attempt)
+    drawn = page(verifier, verifier_trials, tandem, tandem_trials, matrix, spared)
     notes += [*verifier.notes, *tandem.notes]
     return Evaluation(
         unique(rows),
         cfg.data.source,
-        warnings=[sentences[0], *([TOY] if login.toy else []), *attempt.warnings, *dict.fromkeys(notes)],
+        warnings=[sentences[0], *([TOY] if login.toy else []), *spared.notes(), *dict.fromkeys(notes)],
         lead=sentences,
         details=details(rows, clips),
         leak=leak,

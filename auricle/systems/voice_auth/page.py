@@ -11,7 +11,7 @@ from auricle.metrics.audit import AttackTrials, Audit
 from auricle.report.evaluation import Page
 from auricle.report.heatmap import Matrix, heat_map
 from auricle.report.plots import Curve, Plot, ScoreClasses, class_histogram, det_curve
-from auricle.systems.voice_auth.attempts import Attempts
+from auricle.report.spared import Spared
 from auricle.systems.voice_auth.rows import DOMAINS, bypass_table, share_text
 
 NOTES = (
@@ -32,7 +32,7 @@ def page(
     tandem: Audit,
     tandem_trials: AttackTrials,
     matrix: Mapping[str, Any],
-    attempt: Attempts,
+    spared: Spared,
 ) -> Page:
     """Draw the page of a run.
 
@@ -42,7 +42,7 @@ def page(
         tandem: audit of verifier and detector.
         tandem_trials: its trials.
         matrix: detector EERs by generator left out; empty where the controls were left out.
-        attempt: a figure that fails is left out.
+        spared: a figure that fails is left out.
     """
 
     def curves() -> list[Plot]:
@@ -57,7 +57,7 @@ def page(
     ]
     figures = []
     for title, makers in drawn:
-        plots = [plot for make in makers for plot in attempt(f"the figure {title!r}", make)]
+        plots = [plot for make in makers for plot in spared.rows(f"the figure {title!r}", make)]
         figures += [(title, plots)] if plots else []
     return Page(notes=NOTES, figures=figures)
 

@@ -15,7 +15,7 @@ from auricle.data import fields
 from auricle.data.clips import Clips, as_int16
 from auricle.metrics.audit import Audit, AuditRow
 from auricle.metrics.verification import OperatingPoint
-from auricle.systems.voice_auth.attempts import Attempts
+from auricle.report.spared import Spared
 from auricle.systems.voice_auth.clips import ENROL, ROLE, SPOOF, TARGET, TEST, of_split
 from auricle.systems.voice_auth.config import VoiceAuthConfig
 from auricle.systems.voice_auth.detectors import clip_scores
@@ -77,7 +77,7 @@ def changes(cfg: VoiceAuthConfig, others: Clips) -> Iterator[tuple[str, Change]]
 
 
 def robustness(
-    cfg: VoiceAuthConfig, clips: Clips, embeddings: np.ndarray, embedder: Embedder, login: VoiceLogin, attempt: Attempts
+    cfg: VoiceAuthConfig, clips: Clips, embeddings: np.ndarray, embedder: Embedder, login: VoiceLogin, spared: Spared
 ) -> list[MetricRow]:
     """Carry thresholds to other sources, and sweep noise, codecs, durations and enrolment length on the test voices.
 
@@ -87,9 +87,9 @@ def robustness(
         embeddings: of them, (N, D).
         embedder: the verifier.
         login: the trained run, whose thresholds were set on clean speech of other voices.
-        attempt: what fails costs its own rows.
+        spared: what fails costs its own rows.
     """
-    rows = attempt("the thresholds on other sources", lambda: transfer(cfg, clips, embeddings))
+    rows = spared.rows("the thresholds on other sources", lambda: transfer(cfg, clips, embeddings))
     points = [point for point in login.points if point.usable]
     if not points or not cfg.eval.sweep_clips:
         return rows
@@ -97,8 +97,10 @@ def robustness(
     test, others = clips.where(tested), clips.where(~tested)
     made = embeddings[tested]
     enrolled = models(test, made)
-    rows += attempt("the sweep of conditions", lambda: conditions(cfg, test, others, enrolled, points, embedder, login))
-    return [*rows, *attempt("the sweep of enrolments", lambda: enrolment(cfg, test, made, points))]
+    rows += spared.rows(
+        "the sweep of conditions", lambda: conditions(cfg, test, others, enrolled, points, embedder, login)
+    )
+    return [*rows, *spared.rows("the sweep of enrolments", lambda: enrolment(cfg, test, made, points))]
 
 
 def conditions(
