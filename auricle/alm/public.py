@@ -8,8 +8,8 @@ from typing import Any
 
 from torch import Tensor
 
-from auricle.alm.hf import AutoConfig, transformers
-from auricle.backbones.speech import quiet
+from auricle.alm.hf import UNREADABLE, AutoConfig, transformers
+from auricle.backbones.speech import first_line, quiet
 from auricle.core.errors import CheckpointError, ConfigError
 
 # model type -> class that answers; "qwen2_5_omni" is the whole of Omni, of which only the thinker is read
@@ -22,7 +22,7 @@ CLASSES = {
 
 
 def load_public(folder: str | Path) -> tuple[Any, Any]:
-    """Read a public audio language model and its tokenizer from a folder; nothing is fetched.
+    """Read a public audio language model and its tokenizer from a folder; nothing is fetched, and no code there is run.
 
     Args:
         folder: as `save_pretrained` or the Hub's download has it. Of Qwen2.5-Omni the thinker is read.
@@ -80,11 +80,11 @@ def omni_3b() -> Any:
     return transformers.Qwen2_5OmniThinkerForConditionalGeneration(config)
 
 
-def _read(cls: Any, folder: str | Path, **settings: Any) -> Any:
+def _read(cls: Any, folder: str | Path) -> Any:
     if not (Path(folder) / "config.json").is_file() and not (Path(folder) / "preprocessor_config.json").is_file():
         raise CheckpointError(f"{folder} holds no model: there is no config.json; give the folder of a downloaded one")
     try:
         with quiet():
-            return cls.from_pretrained(folder, local_files_only=True, **settings)
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
-        raise CheckpointError(f"{cls.__name__} cannot be read from {folder}: {error}") from error
+            return cls.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except UNREADABLE as error:
+        raise CheckpointError(f"{cls.__name__} cannot be read from {folder}: {first_line(error)}") from error
