@@ -21,6 +21,27 @@ CLASSES = {
 }
 
 
+def need_public(folder: str | Path) -> None:
+    """Refuse a folder that `load_public` and `load_features` could not read, without reading its weights.
+
+    Raises:
+        CheckpointError: no such folder, no weights, no tokenizer, or no feature extractor.
+        ConfigError: a model of another kind.
+    """
+    _kind(folder)
+    if not any(next(Path(folder).glob(pattern), None) for pattern in ("*.safetensors", "*.bin")):
+        raise CheckpointError(f"{folder} holds no weights (*.safetensors); give the folder of a downloaded model")
+    for cls in (transformers.AutoTokenizer, transformers.AutoFeatureExtractor):
+        _read(cls, folder)
+
+
+def _kind(folder: str | Path) -> str:
+    kind = str(_read(AutoConfig, folder).model_type)
+    if kind not in CLASSES:
+        raise ConfigError(f"{folder} holds a {kind}; audio language models are {', '.join(CLASSES)}")
+    return kind
+
+
 def load_public(folder: str | Path) -> tuple[Any, Any]:
     """Read a public audio language model and its tokenizer from a folder; nothing is fetched, and no code there is run.
 
@@ -31,10 +52,7 @@ def load_public(folder: str | Path) -> tuple[Any, Any]:
         CheckpointError: no such folder, or one that cannot be read.
         ConfigError: a model of another kind.
     """
-    kind = str(_read(AutoConfig, folder).model_type)
-    if kind not in CLASSES:
-        raise ConfigError(f"{folder} holds a {kind}; audio language models are {', '.join(CLASSES)}")
-    return _read(getattr(transformers, CLASSES[kind]), folder), _read(transformers.AutoTokenizer, folder)
+    return _read(getattr(transformers, CLASSES[_kind(folder)]), folder), _read(transformers.AutoTokenizer, folder)
 
 
 def load_features(folder: str | Path) -> Callable[[Tensor], Tensor]:

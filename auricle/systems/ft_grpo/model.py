@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from auricle.alm.chat import ChatRow, prompt_ids, training_ids
@@ -14,7 +15,7 @@ from auricle.alm.interface import AudioLanguageModel
 from auricle.alm.lora import add_lora
 from auricle.alm.model import build_audio_lm
 from auricle.alm.pretrained import load_decoder
-from auricle.alm.public import load_public, omni_3b
+from auricle.alm.public import load_public, need_public, omni_3b
 from auricle.alm.sampling import label_log_odds
 from auricle.alm.sft import Policy
 from auricle.alm.tokens import add_placeholder, tiny_decoder_config, train_tokenizer
@@ -134,6 +135,24 @@ def bare(cfg: FtGrpoConfig) -> Any:
     """
     model = omni_3b() if cfg.model.backbone is not None else _with_encoder(cfg.model, 0)[0]
     return add_lora(model, rank=cfg.model.lora_rank, alpha=cfg.model.lora_alpha) if cfg.model.lora_rank else model
+
+
+def need_model(cfg: FtGrpoConfig) -> None:
+    """Refuse a model that cannot be built, before hours of data are: sizes, folders, weights, packages.
+
+    Raises:
+        ConfigError: sizes that do not fit together, or a folder with a model of another kind.
+        CheckpointError: a folder without such a model.
+        MissingWeights: `model.decoder` names weights that are not installed.
+    """
+    if cfg.model.backbone is not None:
+        need_public(cfg.model.backbone)
+        return
+    if cfg.model.decoder is not None:
+        load_decoder(cfg.model.decoder)
+    own = cfg.model.model_copy(update={"decoder": None})
+    with torch.random.fork_rng(devices=[]), torch.device("meta"):
+        _with_encoder(own, 0)
 
 
 def load_checkpoint(folder: Path, cfg: FtGrpoConfig) -> tuple[Network, dict[str, Any]]:

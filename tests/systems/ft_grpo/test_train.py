@@ -18,10 +18,9 @@ from auricle.systems.ft_grpo import items as of
 from auricle.systems.ft_grpo import train
 from auricle.systems.ft_grpo.generate import greedy
 from auricle.systems.ft_grpo.model import build
-from auricle.systems.ft_grpo.rationale import Evidence, evidence, read, write
+from auricle.systems.ft_grpo.rationale import Evidence, evidence, read, write, write_label
 from auricle.systems.ft_grpo.rewards import Truth, weighted
 from auricle.systems.ft_grpo.stages import GrpoStep, SftStep, Stage, fit_grpo, fit_sft, for_grpo
-from auricle.systems.ft_grpo.train import REAL
 from auricle.train.checkpoint import load_model, read_meta
 from auricle.train.loop import fit
 
@@ -54,7 +53,7 @@ def test_what_is_ready_fits_the_encoder(items, clips, cfg) -> None:
     assert items.targets["artefact"].shape[1] == encoded.heads["artefact"].shape[1]
     assert items.texts[1] == write(clips[1].truth)
     assert read(items.texts[0]) == Evidence("real", "none", None, "none", None)
-    assert items.truths[0].solution == REAL
+    assert items.truths[0].solution == write_label("real")
 
 
 def test_batches_repeat_and_can_start_anywhere(items) -> None:
