@@ -218,7 +218,10 @@ class FtGrpoConfig(Config):
     @model_validator(mode="after")
     def _fits(self) -> FtGrpoConfig:
         if self.model.backbone is not None and (self.train.heads is not None or self.train.head_weight):
-            raise ValueError("a public backbone has no auxiliary heads; set train.heads null and train.head_weight 0")
+            raise ValueError(
+                "a public backbone has no auxiliary heads; begin with --preset paper, which trains without, and "
+                "model.backbone=FOLDER"
+            )
         if self.train.freeze and self.model.lora_rank:
             raise ValueError("train.freeze is for a model whose every weight is trained; set model.lora_rank 0")
         if self.data.source not in corpora.NAMES and self.train.grpo is not None and self.train.grpo.ground:
