@@ -14,7 +14,7 @@ from auricle.systems.ft_grpo.config import FtGrpoConfig
 from auricle.systems.ft_grpo.features import features_of, heard
 from auricle.systems.ft_grpo.generate import generate
 from auricle.systems.ft_grpo.items import Items, ready, with_encoder_frames
-from auricle.systems.ft_grpo.model import Network, build
+from auricle.systems.ft_grpo.model import TOKENS, Network, build
 from auricle.systems.ft_grpo.stages import Stage, fit_grpo, fit_heads, fit_sft, for_grpo
 from auricle.train.checkpoint import save_model
 
@@ -97,7 +97,8 @@ def keep(run: RunFolder, name: str, cfg: FtGrpoConfig, network: Network) -> Path
     features = features_of([heard(item.samples) for item in dev], cfg.model.backbone)
     generations = generate(network, features, cfg.eval, derive(cfg.seed, "answers"))
     real = [item.label == "real" for item in dev]
-    return save_model(folder, network, {"calibration": calibrate(generations.scores, real).to_dict()})
+    calibration = calibrate(generations.scores, real).to_dict()
+    return save_model(folder, network, {"calibration": calibration, TOKENS: network.tokens_mark})
 
 
 def merge_logs(run: RunFolder) -> None:
