@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from auricle.core.errors import AuricleError
 from auricle.data.worlds.artefacts import RATE_HZ
 from auricle.report.evaluation import Page
 from auricle.report.players import Player
@@ -27,7 +28,7 @@ NOTES = (
 FIGURES = "Claimed and true evidence (claimed solid, true dashed; chosen before any answer was seen)"
 
 
-def page(test: Sequence[Item], generations: Generations, threshold: float, pictures: int) -> Page:
+def page(test: Sequence[Item], generations: Generations, threshold: float, pictures: int, warnings: list[str]) -> Page:
     """Put together what stands beside the tables.
 
     Args:
@@ -35,6 +36,7 @@ def page(test: Sequence[Item], generations: Generations, threshold: float, pictu
         generations: what the model wrote about them.
         threshold: of the score, drawn in.
         pictures: annotated spectrograms and players.
+        warnings: gets a sentence for each picture that cannot be drawn, which is left out.
     """
     real = np.array([item.label == "real" for item in test])
     types = np.array([item.type or "all" for item in test])
@@ -43,12 +45,18 @@ def page(test: Sequence[Item], generations: Generations, threshold: float, pictu
         for kind in dict.fromkeys(types)
     ]
     chosen = [(test[index], generations.texts[index]) for index in examples(test, pictures)]
+    drawn = []
+    for item, text in chosen:
+        try:
+            drawn.append(picture(item, text))
+        except (AuricleError, ValueError, ArithmeticError) as error:
+            warnings.append(f"the picture of {item.id} could not be drawn: {error}")
     return Page(
         notes=NOTES,
         curves=[Curve(*each) for each in classes],
         histograms=[Histogram(*each, threshold) for each in classes],
         players=[_player(item, text) for item, text in chosen],
-        figures=[(FIGURES, [picture(item, text) for item, text in chosen])] if chosen else (),
+        figures=[(FIGURES, drawn)] if drawn else (),
     )
 
 
