@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import shutil
 import sys
 import time
@@ -334,10 +335,32 @@ def _published(module: System, cfg: Any, run: RunFolder, found: Evaluation, name
         return report
 
 
-def evaluate_scores(module: System, score_file: Path, key_file: Path) -> Report:
+def evaluate_scores(
+    module: System,
+    score_file: Path,
+    key_file: Path,
+    *,
+    by: str | None = None,
+    subset: str | None = None,
+    asv_scores: Path | None = None,
+) -> Report:
     """Measure any model of a system's task by its score file; nothing is written.
 
+    Args:
+        module: the system.
+        score_file: scores of trials.
+        key_file: which trial is what.
+        by: column of the key to report by.
+        subset: part of the key that is scored.
+        asv_scores: scores of a speaker verifier, for the tandem cost.
+
     Raises:
-        ConfigError: the system cannot.
+        ConfigError: the system cannot, or has no such option.
     """
-    return report_of(module.verb("evaluate_scores")(score_file, key_file), module.name, "scores")
+    verb = module.verb("evaluate_scores")
+    given = {"by": by, "subset": subset, "asv_scores": asv_scores}
+    options = {name: value for name, value in given.items() if value is not None}
+    unknown = [f"--{name.replace('_', '-')}" for name in options if name not in inspect.signature(verb).parameters]
+    if unknown:
+        raise ConfigError(f"auricle evaluate {module.name} --scores has no option {', '.join(unknown)}")
+    return report_of(verb(score_file, key_file, **options), module.name, "scores")
