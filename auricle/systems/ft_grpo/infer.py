@@ -36,7 +36,7 @@ LONGEST_S = 300.0
 SHORT_S = 1.0
 QUIET_DB = -40.0  # a window so far below the file's level holds nothing to judge
 SILENT_DB = 70.0  # what lies so far under the loudest frame at a file's ends is padding, and no evidence
-WORDS: dict[Label, str] = {"bonafide": "real", "spoof": "fake", "undecided": "undecided"}
+WORDS: dict[str, str] = {"bonafide": "real", "spoof": "fake", "undecided": "undecided"}
 LAPTOP = (
     "laptop-model: a million parameters trained in minutes on eight artefacts that were put into clips; other fakes "
     "look otherwise, so it shows the method and must not decide about anybody"

@@ -16,6 +16,7 @@ from auricle.data import manifest
 from auricle.metrics.calibration import Calibration
 from auricle.metrics.shares import FEWEST_ITEMS
 from auricle.report.evaluation import Evaluation, publish
+from auricle.report.spared import Spared
 from auricle.systems.ft_grpo import SPEC
 from auricle.systems.ft_grpo import evaluate as of
 from auricle.systems.ft_grpo.evaluate import Predictions, as_baseline, constants, kind_table, score_lines, set_rows
@@ -98,7 +99,7 @@ def test_the_page_draws_and_reports_pool(cfg, clips, tmp_path, predictions) -> N
     assert by_name(other)["parse_failure_rate"].value == 100
     rows = [*set_rows(cfg, predictions, "", constants(clips))[0], *as_baseline(other, "sft")]
     assert not [row for row in rows if row.baseline == "sft" and row.name == "band_hit"]
-    found = Evaluation(rows, "embedded", page=page(clips, predictions.generations, 0.0, cfg.eval.pictures, []))
+    found = Evaluation(rows, "embedded", page=page(clips, predictions.generations, 0.0, cfg.eval.pictures, Spared()))
     reports = []
     for seed in (0, 1):
         run = open_run(tmp_path / f"seed-{seed}", "ft_grpo", "smoke", cfg)
@@ -160,7 +161,7 @@ def test_a_set_that_cannot_be_read_costs_its_own_rows(cfg, clips, trained, monke
 
     monkeypatch.setattr(of.data, "load", load)
     found = of.evaluate(cfg, trained)
-    assert "the set weak artefacts could not be measured and has no rows: its audio is gone" in found.warnings
+    assert "the set weak artefacts failed and has no rows in this report: its audio is gone" in found.warnings
     assert {row.group for row in found.rows} == {"all", "speech", "music", "85 % fake"}
     assert set(found.scores) == {"test.jsonl", "skewed.jsonl"}
 
