@@ -162,7 +162,7 @@ class Rate:
         n: trials.
         fixed: in each replicate.
         again: the same with the threshold set again.
-        units: of a share of 0 or 1, what its exact limits rest on; see `units_of`.
+        units: claimed speakers behind it; where a share is 0 or 1, what its exact limits rest on: see `units_of`.
     """
 
     value: float
@@ -243,7 +243,8 @@ def rate_row(
     """Make the row of a rate at an operating point.
 
     A share of none or of all its trials has the exact limits of its speakers or clips, whichever are fewer (see
-    `units_of`). One of fewer than `FEWEST_ITEMS` trials has no interval, nor has one whose replicates are all alike.
+    `units_of`). One of fewer than `FEWEST_ITEMS` trials or of one speaker has no interval, nor has one whose replicates
+    are all alike.
 
     Args:
         name: of the row.
@@ -292,7 +293,7 @@ def value_row(
         replicates: the figure in each replicate.
         note: why there is no figure or interval.
         smaller: of an EER, the trials of the smaller class.
-        units: of an EER of 0 or 1, what its exact limits rest on.
+        units: of an EER, what exact limits rest on.
         **part: what the row is of.
     """
     if value is not None and not np.isfinite(value):
@@ -317,7 +318,9 @@ def _judged(value: float, size: int | None, units: int, interval: Interval) -> I
         return interval
     if size is not None and size < FEWEST_ITEMS:
         return Interval(None, f"fewer than {FEWEST_ITEMS} trials: no interval")
-    if size is not None and value in (0.0, 1.0) and units > 1:
+    if size is not None and units < 2:
+        return Interval(None, "one claimed speaker or clip: no interval over speakers")
+    if size is not None and value in (0.0, 1.0):
         return Interval(at_edge(value, interval.ci95, units), f"{EXACT} of {units} speakers or clips")
     if interval.ci95[0] == interval.ci95[1]:
         return Interval(None, "the replicates are all alike: no interval")

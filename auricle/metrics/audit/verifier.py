@@ -185,7 +185,8 @@ class Verifier:
             by_step = np.ascontiguousarray(counts.T)
             again = [speakers.resample_at(by_step, chosen) / total for chosen in self.again]
         values = counts[:, self.exact].sum(axis=0) / n
-        units = units_of(self.trials, cell.rows) if np.isin(values, (0.0, 1.0)).any() else 0
+        edge = bool(np.isin(values, (0.0, 1.0)).any())
+        units = units_of(self.trials, cell.rows) if edge else int(np.count_nonzero(each))
         return [
             Rate(float(value), n, fixed[:, number], None if self.given else again[number], units)
             for number, value in enumerate(values)

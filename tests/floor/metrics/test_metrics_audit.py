@@ -326,7 +326,8 @@ def test_one_speaker_in_a_part_and_costs_without_spread_have_no_interval():
     found = audit(trials, fars=[0.2], replicates=200)
     french = found.find("bypass_rate", far=0.2, language="fr")
     assert (french.value, french.n, french.ci95) == (0.5, 8, None)
-    assert french.note == "the replicates are all alike: no interval"
+    assert french.note == "one claimed speaker or clip: no interval over speakers"
+    assert found.find("min_dcf").note.endswith("the replicates are all alike: no interval")
     assert (found.find("min_dcf").value, found.find("min_dcf").ci95) == (0.0, None)
 
 
