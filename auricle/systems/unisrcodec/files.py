@@ -108,10 +108,11 @@ def decode_files(
             name = place.name.removesuffix(tokens.SUFFIX)
             name = name if name.lower().endswith(WAV) else name + WAV
             try:
+                coded = tokens.read(path)
                 target = _free(out / place.with_name(name), path, written)
                 if os.path.lexists(target) and not overwrite:
                     raise DataError(f"{shown(path)}: {shown(target)} is there; give another --out, or --overwrite")
-                coder.decode_to(tokens.read(path), target)
+                coder.decode_to(coded, target)
             except (DataError, OSError) as error:
                 yield _refused(path, error)
                 continue
