@@ -18,8 +18,17 @@ from auricle.data.cut_audio import mono_cut
 COMPONENTS = 32
 FRAMES = 20_000  # of each class; more changes little
 METADATA = (
-    "level", "peak", "crest", "dc", "zeros", "duration", "lead silence", "tail silence", "silent share", "bandwidth",
-)  # fmt: skip
+    "level",
+    "peak",
+    "crest",
+    "dc",
+    "zeros",
+    "duration",
+    "lead silence",
+    "tail silence",
+    "silent share",
+    "bandwidth",
+)
 
 
 def lfcc_gmm(train: Clips, tests: Sequence[Clips], band_hz: float, seed: int) -> list[np.ndarray]:

@@ -288,8 +288,11 @@ def _spreads(measured: Measured) -> dict[str, dict[str, Any]]:
             values = np.array([float(cell[name]) for cell in numbers])
             sd = float(values.std(ddof=1)) if values.size > 1 else None
             table[arm][name] = {
-                "mean": float(values.mean()), "sd": sd, "n": int(values.size), "values": values.tolist(),
-            }  # fmt: skip
+                "mean": float(values.mean()),
+                "sd": sd,
+                "n": int(values.size),
+                "values": values.tolist(),
+            }
     return table
 
 

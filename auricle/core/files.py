@@ -22,9 +22,19 @@ _TOO_MUCH = _NO_ROOM | {errno.EFBIG}
 _GROWTH_BYTES = 1 << 18
 _NOT_ALLOWED = {errno.EROFS, errno.EACCES, errno.EPERM}
 _OF_THE_SYSTEM = {
-    errno.EFBIG, errno.EIO, errno.ELOOP, errno.EMFILE, errno.ENAMETOOLONG, errno.ENFILE, errno.ENODEV, errno.ENOTDIR,
-    errno.EISDIR, errno.ESTALE, errno.ENOENT, errno.EEXIST,
-}  # fmt: skip
+    errno.EFBIG,
+    errno.EIO,
+    errno.ELOOP,
+    errno.EMFILE,
+    errno.ENAMETOOLONG,
+    errno.ENFILE,
+    errno.ENODEV,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.ESTALE,
+    errno.ENOENT,
+    errno.EEXIST,
+}
 
 
 def disk_fault(error: OSError) -> str | None:

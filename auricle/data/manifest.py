@@ -36,9 +36,18 @@ _TRUE, _FALSE = ("true", "1", "yes"), ("false", "0", "no")
 _SHOWN = 20  # problems that a message lists
 # Attributes of a Lhotse cut; a custom field of the same name would be hidden by them.
 _RESERVED = (
-    "id", "start", "end", "duration", "channel", "type", "recording", "features", "supervisions", "custom",
+    "id",
+    "start",
+    "end",
+    "duration",
+    "channel",
+    "type",
+    "recording",
+    "features",
+    "supervisions",
+    "custom",
     fields.FINGERPRINT,
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from auricle.core.seed import derive
 from auricle.metrics.codes import code_use
 from auricle.metrics.rows import mean_row, percent
 from auricle.report.evaluation import Evaluation, Page
+from auricle.report.spared import Attempts, Spared, unspared
 from auricle.systems.unisrcodec import probes
 from auricle.systems.unisrcodec.config import CodecConfig
 from auricle.systems.unisrcodec.data import Recording, load, load_mels
@@ -24,7 +25,6 @@ from auricle.systems.unisrcodec.model import Codec
 from auricle.systems.unisrcodec.page import NOTES, page_of
 from auricle.systems.unisrcodec.peers import CEILING, OPUS, OURS, PCA, load_peers
 from auricle.systems.unisrcodec.reference import PcaVq, opus_bits_per_s
-from auricle.systems.unisrcodec.spared import Attempts, Spared, unspared
 from auricle.systems.unisrcodec.speech import KIND as SPEECH
 from auricle.systems.unisrcodec.speech import SpeechMeasures
 

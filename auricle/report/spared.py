@@ -1,4 +1,4 @@
-"""What stands beside the codec may fail: that costs its own rows and is said, and the report is written."""
+"""What stands beside a result may fail: that costs its own rows and is said, and the report is written."""
 
 from __future__ import annotations
 
