@@ -81,7 +81,12 @@ def opus(wave: Wave, rate_hz: int, level: float = 0.9) -> Float:
 
 
 def opus_lowest(wave: Wave, rate_hz: int) -> Float:
-    """Carry a waveform over Opus at the lowest rate that libsndfile gives; see `mu_law`."""
+    """Carry a waveform over Opus at the lowest rate that libsndfile gives; see `mu_law`.
+
+    Args:
+        wave: samples, (T,).
+        rate_hz: sampling rate in Hz.
+    """
     return opus(wave, rate_hz, OPUS_LOWEST)
 
 
