@@ -19,7 +19,7 @@ FUNCTIONS = {
     "auricle/metrics/audit/__init__.py:audit": 62,
     "auricle/train/loop.py:fit": 88,
 }
-SLICES = {"ft_grpo": 2859, "mambo": 2342, "unisrcodec": 2731, "voice_auth": 3048}
+SLICES = {"ft_grpo": 2859, "mambo": 2342, "unisrcodec": 2702, "voice_auth": 3048}
 
 
 def tracked() -> list[str]:
