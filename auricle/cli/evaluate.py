@@ -9,7 +9,6 @@ import typer
 
 from auricle.cli import options
 
-
 Manifest = Annotated[
     Path | None,
     typer.Option(

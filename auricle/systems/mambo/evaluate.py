@@ -75,6 +75,7 @@ def evaluate(cfg: MamboConfig, run: RunFolder) -> Evaluation:
         rows += beside("the frame scores", lambda: [controls.localisation(cfg, detector.network, test)]) or []
         rows += controls.run_all(cfg, run, train, dev, test, table, beside)
         rows += beside("the speech check", lambda: speech_rows(cfg.seed)) or []
+    drawn = beside("the page's plots", lambda: page(cfg, test, scores, detector.calibration.threshold))
     return Evaluation(
         rows=rows,
         data=cfg.data.source if cfg.data.source in corpora.NAMES else Path(cfg.data.source).stem,
@@ -82,7 +83,7 @@ def evaluate(cfg: MamboConfig, run: RunFolder) -> Evaluation:
         leak=beside.leak,
         toy=detector.toy,
         scores={"test.jsonl": score_rows(scores, test, detector, baselines)},
-        page=beside("the page's plots", lambda: page(cfg, test, scores, detector.calibration.threshold)) or Page(),
+        page=drawn or Page(),
     )
 
 
