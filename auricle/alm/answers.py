@@ -42,6 +42,9 @@ def answer_text(text: str) -> str | None:
 def parse_label(text: str, labels: Sequence[str]) -> str | None:
     """Read a label from an answer: in its tag, or as the whole of it; letters of either case. None if it is none.
 
+    FT-GRPO's release leaves unreadable answers out of its accuracy, takes the first of several tags and reads
+    "r e a l"; here each is None, which counts as wrong, so the two accuracies differ where answers are unreadable.
+
     Args:
         text: what the model wrote.
         labels: the allowed ones.

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
+
+from safetensors import SafetensorError
 
 from auricle.core.extras import require
 
@@ -11,6 +14,7 @@ PURPOSE = "An audio language model"
 transformers: Any = require("transformers", "hf", PURPOSE)
 _cache: Any = require("transformers.cache_utils", "hf", PURPOSE)
 _config: Any = require("transformers.configuration_utils", "hf", PURPOSE)
+_hub: Any = require("huggingface_hub.errors", "hf", PURPOSE)
 _outputs: Any = require("transformers.modeling_outputs", "hf", PURPOSE)
 
 AutoConfig: Any = transformers.AutoConfig
@@ -24,3 +28,18 @@ PreTrainedConfig: Any = transformers.PreTrainedConfig
 PreTrainedModel: Any = transformers.PreTrainedModel
 PreTrainedTokenizerFast: Any = transformers.PreTrainedTokenizerFast
 SubConfigSpec: Any = _config.SubConfigSpec
+# What Transformers raises on a folder of somebody's that it cannot read: values of any kind stand in its config.
+UNREADABLE: tuple[type[Exception], ...] = (
+    OSError,
+    ValueError,
+    TypeError,
+    RuntimeError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    ImportError,
+    EOFError,
+    SafetensorError,
+    _hub.StrictDataclassError,
+    pickle.UnpicklingError,
+)

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from auricle.alm.encoder import Encoded, MelEncoder
 from auricle.alm.hf import (
+    UNREADABLE,
     AutoConfig,
     AutoModelForCausalLM,
     GenerationMixin,
@@ -19,7 +20,7 @@ from auricle.alm.hf import (
     PreTrainedModel,
     SubConfigSpec,
 )
-from auricle.backbones.speech import quiet
+from auricle.backbones.speech import first_line, quiet
 from auricle.core.errors import CheckpointError, ConfigError, DataError
 
 IGNORED = -100  # label of a token without loss, as everywhere in Transformers
@@ -78,7 +79,7 @@ class AudioLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
         if "seekers" in encoder:  # its name in folders that an earlier version saved
             encoder["position_heads"] = encoder.pop("seekers")
         self.encoder = MelEncoder(**encoder)
-        self.decoder: Any = decoder or AutoModelForCausalLM.from_config(config.text_config)
+        self.decoder: Any = decoder or AutoModelForCausalLM.from_config(config.text_config, trust_remote_code=False)
         self.projector = Projector(self.encoder.dim, config.text_config.hidden_size)
         tied = getattr(self.decoder, "_tied_weights_keys", None) or {}
         self._tied_weights_keys = {f"decoder.{key}": f"decoder.{source}" for key, source in dict(tied).items()}
@@ -247,7 +248,7 @@ def build_audio_lm(encoder: Mapping[str, Any], text: Any, audio_token_id: int, s
 
 
 def load_audio_lm(folder: str | Path) -> AudioLM:
-    """Read a model that `save_pretrained` wrote; every weight must be there. Nothing is fetched.
+    """Read a model that `save_pretrained` wrote, with every weight; nothing is fetched, and no code there is run.
 
     Raises:
         CheckpointError: no such folder, or weights that are missing, damaged or do not fit.
@@ -256,9 +257,11 @@ def load_audio_lm(folder: str | Path) -> AudioLM:
         raise CheckpointError(f"{folder} holds no model: there is no config.json; give a folder of save_pretrained")
     try:
         with quiet():
-            model, found = AudioLM.from_pretrained(folder, local_files_only=True, output_loading_info=True)
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
-        raise CheckpointError(f"the model in {folder} cannot be read: {error}") from error
+            model, found = AudioLM.from_pretrained(
+                folder, local_files_only=True, trust_remote_code=False, output_loading_info=True
+            )
+    except UNREADABLE as error:
+        raise CheckpointError(f"the model in {folder} cannot be read: {first_line(error)}") from error
     for kind in ("missing_keys", "mismatched_keys", "unexpected_keys"):
         if found.get(kind):
             first = sorted(map(str, found[kind]))[:3]

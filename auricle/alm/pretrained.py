@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 
-from auricle.alm.hf import AutoModelForCausalLM, transformers
-from auricle.backbones.speech import quiet
+from auricle.alm.hf import UNREADABLE, AutoModelForCausalLM, transformers
+from auricle.backbones.speech import first_line, quiet
 from auricle.core.converted import convert_once
 from auricle.core.errors import CheckpointError, ConfigError
 from auricle.core.extras import (
@@ -104,10 +103,12 @@ def gguf_to_folder(path: Path, folder: Path) -> None:
     whole = {"quantization_config": transformers.GgufConfig(dequantize=True)} if newer else {}
     try:
         with quiet():
-            made = AutoModelForCausalLM.from_pretrained(path.parent, dtype=torch.float32, **where, **whole)
-            tokenizer = transformers.AutoTokenizer.from_pretrained(path.parent, **where)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise CheckpointError(f"{path} cannot be read as GGUF: {error}") from error
+            made = AutoModelForCausalLM.from_pretrained(
+                path.parent, dtype=torch.float32, trust_remote_code=False, **where, **whole
+            )
+            tokenizer = transformers.AutoTokenizer.from_pretrained(path.parent, trust_remote_code=False, **where)
+    except UNREADABLE as error:
+        raise CheckpointError(f"{path} cannot be read as GGUF: {first_line(error)}") from error
     about = made.config.to_dict()
     for key in ("quantization_config", "_model_name_or_path"):
         about.pop(key, None)
@@ -127,11 +128,16 @@ def _read(folder: Path) -> Decoder:
     try:
         with quiet():
             model, found = AutoModelForCausalLM.from_pretrained(
-                folder, dtype=torch.float32, use_safetensors=True, output_loading_info=True, **local
+                folder,
+                dtype=torch.float32,
+                use_safetensors=True,
+                output_loading_info=True,
+                trust_remote_code=False,
+                **local,
             )
-            tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **local)
-    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
-        raise CheckpointError(f"{folder} holds no causal LM with a tokenizer: {error}") from error
+            tokenizer = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False, **local)
+    except UNREADABLE as error:
+        raise CheckpointError(f"{folder} holds no causal LM with a tokenizer: {first_line(error)}") from error
     if absent := sorted({*found.get("missing_keys", ()), *map(str, found.get("mismatched_keys", ()))}):
         raise CheckpointError(f"the weights in {folder} do not fit: {', '.join(absent[:3])}")
     return Decoder(model.eval(), tokenizer)

@@ -8,8 +8,8 @@ from typing import Any
 
 from torch import Tensor
 
-from auricle.alm.hf import AutoConfig, transformers
-from auricle.backbones.speech import quiet
+from auricle.alm.hf import UNREADABLE, AutoConfig, transformers
+from auricle.backbones.speech import first_line, quiet
 from auricle.core.errors import CheckpointError, ConfigError
 
 # model type -> class that answers; "qwen2_5_omni" is the whole of Omni, of which only the thinker is read
@@ -21,8 +21,29 @@ CLASSES = {
 }
 
 
+def need_public(folder: str | Path) -> None:
+    """Refuse a folder that `load_public` and `load_features` could not read, without reading its weights.
+
+    Raises:
+        CheckpointError: no such folder, no weights, no tokenizer, or no feature extractor.
+        ConfigError: a model of another kind.
+    """
+    _kind(folder)
+    if not any(next(Path(folder).glob(pattern), None) for pattern in ("*.safetensors", "*.bin")):
+        raise CheckpointError(f"{folder} holds no weights (*.safetensors); give the folder of a downloaded model")
+    for cls in (transformers.AutoTokenizer, transformers.AutoFeatureExtractor):
+        _read(cls, folder)
+
+
+def _kind(folder: str | Path) -> str:
+    kind = str(_read(AutoConfig, folder).model_type)
+    if kind not in CLASSES:
+        raise ConfigError(f"{folder} holds a {kind}; audio language models are {', '.join(CLASSES)}")
+    return kind
+
+
 def load_public(folder: str | Path) -> tuple[Any, Any]:
-    """Read a public audio language model and its tokenizer from a folder; nothing is fetched.
+    """Read a public audio language model and its tokenizer from a folder; nothing is fetched, and no code there is run.
 
     Args:
         folder: as `save_pretrained` or the Hub's download has it. Of Qwen2.5-Omni the thinker is read.
@@ -31,10 +52,7 @@ def load_public(folder: str | Path) -> tuple[Any, Any]:
         CheckpointError: no such folder, or one that cannot be read.
         ConfigError: a model of another kind.
     """
-    kind = str(_read(AutoConfig, folder).model_type)
-    if kind not in CLASSES:
-        raise ConfigError(f"{folder} holds a {kind}; audio language models are {', '.join(CLASSES)}")
-    return _read(getattr(transformers, CLASSES[kind]), folder), _read(transformers.AutoTokenizer, folder)
+    return _read(getattr(transformers, CLASSES[_kind(folder)]), folder), _read(transformers.AutoTokenizer, folder)
 
 
 def load_features(folder: str | Path) -> Callable[[Tensor], Tensor]:
@@ -80,11 +98,11 @@ def omni_3b() -> Any:
     return transformers.Qwen2_5OmniThinkerForConditionalGeneration(config)
 
 
-def _read(cls: Any, folder: str | Path, **settings: Any) -> Any:
+def _read(cls: Any, folder: str | Path) -> Any:
     if not (Path(folder) / "config.json").is_file() and not (Path(folder) / "preprocessor_config.json").is_file():
         raise CheckpointError(f"{folder} holds no model: there is no config.json; give the folder of a downloaded one")
     try:
         with quiet():
-            return cls.from_pretrained(folder, local_files_only=True, **settings)
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
-        raise CheckpointError(f"{cls.__name__} cannot be read from {folder}: {error}") from error
+            return cls.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except UNREADABLE as error:
+        raise CheckpointError(f"{cls.__name__} cannot be read from {folder}: {first_line(error)}") from error

@@ -270,7 +270,7 @@ def new_model(values: Mapping[str, Any]) -> Any:
         config = config_class(**sizes, **dict.fromkeys(WITHOUT, 0.0), apply_spec_augment=False, mask_time_prob=0.05)
         return model_class(config)
     except (ValueError, KeyError) as error:
-        raise ConfigError(f"the speech encoder cannot be built: {_first_line(error)}") from error
+        raise ConfigError(f"the speech encoder cannot be built: {first_line(error)}") from error
 
 
 def cut(model: Any, layer: Layer) -> Any:
@@ -295,10 +295,11 @@ def _pretrained(values: Mapping[str, Any], name: str, revision: str | None, loca
                 local_files_only=local,
                 dtype=torch.float32,
                 output_loading_info=True,
+                trust_remote_code=False,
             )
     except (OSError, ValueError, RuntimeError, SafetensorError, pickle.UnpicklingError) as error:
         hint = "" if local else "; download the model once and give its folder"
-        raise CheckpointError(f"the weights of {name} cannot be read: {_first_line(error)}{hint}") from error
+        raise CheckpointError(f"the weights of {name} cannot be read: {first_line(error)}{hint}") from error
     missing = sorted(set(found["missing_keys"]))
     if MASK in missing:  # a checkpoint that was written without masking; the vector is never used here
         nn.init.zeros_(getattr(model, MASK))
@@ -329,5 +330,7 @@ def quiet() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+def first_line(error: BaseException) -> str:
+    """Give the first line of what an error says, with the next where it only announces that; else the error's kind."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    return " ".join(lines[: 2 if lines[0].endswith(":") else 1])

@@ -96,8 +96,8 @@ def screen(
     """
     from auricle.cli.tables import print_rows, printable
     from auricle.core.answers import Refused
-    from auricle.systems.unisrcodec.screen import save_plot
-    from auricle.systems.unisrcodec.screen import screen as judge
+    from auricle.systems.screen import save_plot
+    from auricle.systems.screen import screen as judge
 
     judged, shown, refused = [], [], 0
     unread: list[Path] = []

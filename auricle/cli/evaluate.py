@@ -9,34 +9,38 @@ import typer
 
 from auricle.cli import options
 
+Manifest = Annotated[
+    Path | None,
+    typer.Option(
+        help="Measure on this, not on the run's own test split: a labelled manifest, or voice_auth's CSV of trials."
+    ),
+]
+Scores = Annotated[Path | None, typer.Option(help="File of scores, `trial score` a line; needs --key.")]
+Key = Annotated[Path | None, typer.Option(help="File that says which trial is bona fide and which is spoof.")]
+By = Annotated[
+    str | None, typer.Option(help="With --scores: column of the key to report by (attack, codec, ...), or its number.")
+]
+Subset = Annotated[
+    str | None,
+    typer.Option(
+        help="With --scores: subset of the key that is scored; eval by default for ASVspoof 2021. 'all' takes all."
+    ),
+]
+AsvScores = Annotated[
+    Path | None,
+    typer.Option(help="With --scores: scores of a speaker verifier, for the tandem cost (ASVspoof 2019, 2021 LA)."),
+]
+
 
 def evaluate(
     system: options.System,
     run: options.Run = None,
-    manifest: Annotated[
-        Path | None,
-        typer.Option(
-            help="Measure on this, not on the run's own test split: a labelled manifest, or voice_auth's CSV of trials."
-        ),
-    ] = None,
-    scores: Annotated[Path | None, typer.Option(help="File of scores, `trial score` a line; needs --key.")] = None,
-    key: Annotated[
-        Path | None, typer.Option(help="File that says which trial is bona fide and which is spoof.")
-    ] = None,
-    by: Annotated[
-        str | None,
-        typer.Option(help="With --scores: column of the key to report by (attack, codec, ...), or its number."),
-    ] = None,
-    subset: Annotated[
-        str | None,
-        typer.Option(
-            help="With --scores: subset of the key that is scored; eval by default for ASVspoof 2021. 'all' takes all."
-        ),
-    ] = None,
-    asv_scores: Annotated[
-        Path | None,
-        typer.Option(help="With --scores: scores of a speaker verifier, for the tandem cost (ASVspoof 2019, 2021 LA)."),
-    ] = None,
+    manifest: Manifest = None,
+    scores: Scores = None,
+    key: Key = None,
+    by: By = None,
+    subset: Subset = None,
+    asv_scores: AsvScores = None,
 ) -> None:
     """Measure a trained run, or any detector by its score file.
 

@@ -120,7 +120,7 @@ def _draw(figure: Figure, spectrogram: Spectrogram) -> str:
     for box in boxes:
         _box(axes, box, high)
     axes.set(xlim=(start, start + length), ylim=(0, high / 1000), xlabel="time (s)", ylabel="frequency (kHz)")
-    axes.set_title(spectrogram.title)
+    axes.set_title(spectrogram.title, parse_math=False)  # a file's name may hold dollar signs
     said = [
         f"{'claimed' if box.claimed else 'true'}: {box.text}, {box.low_hz:.0f} to {box.high_hz:.0f} Hz, "
         f"{box.start_s:.2f} to {box.end_s:.2f} s"

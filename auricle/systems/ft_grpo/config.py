@@ -2,15 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from auricle.core.config import Config
+from auricle.data import corpora
 from auricle.train.recipe import Recipe
 
 TYPES = ("speech", "singing", "music", "sound")
+# of the smoke preset; where a public model takes their place, these and the defaults are nobody's wish
+_SMALL: dict[str, Any] = {
+    "dim": 32,
+    "layers": 2,
+    "heads": 2,
+    "encoder_layers": 1,
+    "channels": (8, 16),
+    "time_strides": (2, 2),
+    "mel_strides": (4, 2),
+}
+_FEW: dict[str, Any] = {
+    "train": 160,
+    "dev": 32,
+    "test": 64,
+    "weak": 16,
+    "hard": 8,
+    "hard_families": ("griffin_lim", "lpc_pulse"),
+}
+_OF_THE_WORLD = (
+    "types", "train", "dev", "test", "weak", "hard", "share_time", "both", "strength", "weak_strength",
+    "hard_families", "codecs", "room_snr_db", "line_snr_db", "spoiled", "seed",
+)  # fmt: skip
+_OF_OUR_ENCODER = (
+    "dim", "layers", "heads", "hidden", "encoder_layers", "channels", "time_strides", "mel_strides", "dropout",
+    "merge", "summary", "position_heads",
+)  # fmt: skip
+
+
+def _refuse_ignored(group: Config, names: Sequence[str], preset: Mapping[str, Any], why: str) -> None:
+    """Refuse settings that would decide nothing; what a default or a preset says is nobody's wish.
+
+    Raises:
+        ValueError: naming them.
+    """
+    default = {name: field.default for name, field in type(group).model_fields.items()}
+    asked = [name for name in names if getattr(group, name) not in (default[name], preset.get(name, default[name]))]
+    if asked:
+        raise ValueError(f"{why}: {', '.join(asked)} would be ignored; leave it out")
 
 
 class DataConfig(Config):
@@ -46,6 +85,8 @@ class DataConfig(Config):
             raise ValueError(f"types {', '.join(self.types) or 'none'}; give some of {', '.join(TYPES)}, each once")
         if self.weak_strength[1] > self.strength[0]:
             raise ValueError(f"weak_strength {self.weak_strength} reaches into strength {self.strength}")
+        if self.source not in corpora.NAMES:
+            _refuse_ignored(self, _OF_THE_WORLD, _FEW, f"the manifest {self.source} brings its own clips")
         return self
 
 
@@ -75,6 +116,12 @@ class ModelConfig(Config):
     def _fits(self) -> ModelConfig:
         if self.backbone is not None and self.decoder is not None:
             raise ValueError("model.backbone is a whole audio language model; give it or model.decoder, not both")
+        if self.backbone is not None:
+            _refuse_ignored(self, _OF_OUR_ENCODER, _SMALL, "model.backbone is a whole model, which brings its sizes")
+        elif self.decoder is not None:
+            _refuse_ignored(self, ("layers", "hidden"), _SMALL, "model.decoder brings its sizes")
+        if not self.lora_rank:
+            _refuse_ignored(self, ("lora_alpha",), {}, "without model.lora_rank there is no LoRA")
         return self
 
 
@@ -113,6 +160,14 @@ class GrpoConfig(_Recipe):
     save_every: int = Field(50, ge=1)
     eval_every: int = Field(50, ge=1)
 
+    @model_validator(mode="after")
+    def _fits(self) -> GrpoConfig:
+        if not any(self.weights.values()):
+            raise ValueError("every reward has weight 0; give one of accuracy, format, structure, ground a weight")
+        if self.kind == "sapo":
+            _refuse_ignored(self, ("clip",), {}, "sapo does not clip the ratio")
+        return self
+
     @property
     def weights(self) -> dict[str, float]:
         """Weight of each reward."""
@@ -135,6 +190,8 @@ class TrainConfig(Config):
     def _fits(self) -> TrainConfig:
         if self.freeze and self.heads is None:
             raise ValueError("train.freeze would freeze an encoder that nothing has trained; give train.heads too")
+        if self.freeze and self.head_weight:
+            _refuse_ignored(self, ("head_weight",), {}, "with train.freeze the heads are trained before SFT alone")
         return self
 
 
@@ -161,9 +218,17 @@ class FtGrpoConfig(Config):
     @model_validator(mode="after")
     def _fits(self) -> FtGrpoConfig:
         if self.model.backbone is not None and (self.train.heads is not None or self.train.head_weight):
-            raise ValueError("a public backbone has no auxiliary heads; set train.heads null and train.head_weight 0")
+            raise ValueError(
+                "a public backbone has no auxiliary heads; begin with --preset paper, which trains without, and "
+                "model.backbone=FOLDER"
+            )
         if self.train.freeze and self.model.lora_rank:
             raise ValueError("train.freeze is for a model whose every weight is trained; set model.lora_rank 0")
+        if self.data.source not in corpora.NAMES and self.train.grpo is not None and self.train.grpo.ground:
+            raise ValueError(
+                f"train.grpo.ground needs clips whose artefacts are known, and {self.data.source} does not say; set it "
+                f"to 0, or data.source to {' or '.join(corpora.NAMES)}"
+            )
         return self
 
 
@@ -220,10 +285,8 @@ def laptop() -> FtGrpoConfig:
 def smoke() -> FtGrpoConfig:
     """The same path in seconds: few clips, few steps of something smaller."""
     return FtGrpoConfig(
-        data=DataConfig(train=160, dev=32, test=64, weak=16, hard=8, hard_families=("griffin_lim", "lpc_pulse")),
-        model=ModelConfig(
-            dim=32, layers=2, heads=2, encoder_layers=1, channels=(8, 16), time_strides=(2, 2), mel_strides=(4, 2)
-        ),
+        data=DataConfig(**_FEW),
+        model=ModelConfig(**_SMALL),
         train=TrainConfig(
             heads=StageConfig(max_steps=30, batch=32, lr=3e-3, save_every=15, eval_every=15),
             freeze=True,

@@ -24,10 +24,12 @@ from auricle.core.run import RunFolder
 from auricle.core.seed import rng
 from auricle.data import corpora, fields, manifest
 from auricle.data.building import audio_folder, provenance
+from auricle.data.cut_audio import fingerprint, mono_cut
 from auricle.data.labelled import group_of, need_both_classes, split_manifest
 from auricle.data.worlds.artefacts import RATE_HZ, Artefact, from_dict
 from auricle.systems.ft_grpo.config import FtGrpoConfig
-from auricle.systems.ft_grpo.features import SAMPLES, as_int16, middle
+from auricle.systems.ft_grpo.features import SAMPLES, heard
+from auricle.systems.ft_grpo.model import need_model
 from auricle.systems.ft_grpo.rationale import NONE, Evidence, Label, evidence
 from auricle.systems.ft_grpo.world import PROCEDURAL, Excerpt, World
 
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 SETS = ("train", "dev", "test", "skewed", "weak", "hard")
 SKEWED_FAKE = 0.85  # as in the corpora of the paper, where 85 to 91 % of the test clips are fake
 ARTEFACT = "artefact"  # the generator and family of fakes whose artefacts are known
+_AGAIN = "delete it with its manifests, and run auricle prepare again"
 _MISSES = 20  # excerpts in a row of which nothing could be made
 
 
@@ -84,9 +87,11 @@ def prepare(cfg: FtGrpoConfig, run: RunFolder) -> dict[str, Any]:
         Counts of each set: by label, type, and kind of artefact; and how many excerpts carried nothing.
 
     Raises:
-        ConfigError: no such corpus or manifest.
+        ConfigError: no such corpus or manifest, or a model that cannot be built or trained on these data.
+        CheckpointError: a folder that `cfg.model` names holds no such model.
         DataError: a type without recordings, or a split without one of the classes.
     """
+    need_model(cfg)
     if cfg.data.source not in corpora.NAMES:
         sets, how = split_manifest(cfg.data.source, cfg.data.split)
         for name, cuts in sets.items():
@@ -113,29 +118,43 @@ def sets(run: RunFolder) -> list[str]:
 
 
 def load(run: RunFolder, name: str) -> list[Item]:
-    """Read a set into memory; every file is read once, and a clip that is not 1.5 s long is tiled or its middle taken.
+    """Read a set into memory; the audio of the world's own sets is one file, which is read once.
+
+    Of a user's cut the channel and the segment are heard, tiled to 1.5 s or their middle.
 
     Args:
         run: a prepared run.
         name: one of `SETS`.
 
     Raises:
-        DataError: it was not prepared, or its audio is gone.
+        DataError: it was not prepared, or its audio is gone, damaged or another than it was.
     """
     items = []
     opened, recording = "", np.zeros(0, np.float32)
     for cut in manifest.read(run.manifests / f"{name}.jsonl"):
+        if not _of_the_world(cut):
+            items.append(_item(cut, heard(mono_cut(cut, RATE_HZ)[0])))
+            continue
         path = str(cut.recording.sources[0].source)
         if opened != path:
-            try:
-                opened, recording = path, read_mono(path, RATE_HZ)[0]
-            except AudioError as error:
-                raise DataError(f"{cut.id}: {error}; run auricle prepare again") from None
+            opened, recording = path, _whole(cut, path)
         start = round(cut.start * RATE_HZ)
-        wave = recording[start : start + round(cut.duration * RATE_HZ)]
-        in_world = _of_the_world(cut)
-        items.append(_item(cut, np.round(wave * 32768.0).astype(np.int16) if in_world else as_int16(middle(wave))))
+        wave = recording[start : start + SAMPLES]
+        if len(wave) != SAMPLES:
+            raise DataError(f"{cut.id}: it lies past the end of {path}; {_AGAIN}")
+        items.append(_item(cut, np.round(wave * 32768.0).astype(np.int16)))
     return items
+
+
+def _whole(cut: Cut, path: str) -> np.ndarray:
+    """Read the audio of one of the world's sets, if it is what its manifest was made of."""
+    made_of = (cut.custom or {}).get(fields.FINGERPRINT)  # runs of before do not have it
+    try:
+        if made_of is not None and fingerprint(path) != made_of:
+            raise DataError(f"{cut.id}: {path} has changed since its manifest was made; {_AGAIN}")
+        return read_mono(path, RATE_HZ)[0]
+    except AudioError as error:
+        raise DataError(f"{cut.id}: {error}; {_AGAIN}") from None
 
 
 def places(items: Sequence[Item], domain: str) -> list[int]:
@@ -175,7 +194,8 @@ def spoil_rationales(items: Sequence[Item], share: float, seed: int) -> list[Evi
 def _of_the_world(cut: Cut) -> bool:
     """Say whether a cut is of the world itself: then it went through the chain already."""
     named = {fields.CHANNEL, fields.AUDIO_TYPE} <= (cut.custom or {}).keys()
-    return named and round(cut.duration * RATE_HZ) == SAMPLES
+    plain = cut.recording is not None and cut.recording.num_channels == 1 and not cut.recording.transforms
+    return named and plain and round(cut.duration * RATE_HZ) == SAMPLES
 
 
 def _item(cut: Cut, wave: np.ndarray) -> Item:
@@ -292,11 +312,12 @@ def _cuts(audio: Path, rows: Sequence[dict[str, Any]]) -> list[Cut]:
     """Make one cut a clip, all over one recording."""
     from lhotse import MonoCut, SupervisionSegment
 
-    recording = manifest.cut(audio.stem, audio, {}).recording
+    whole = manifest.cut(audio.stem, audio, {})
+    recording, made_of = whole.recording, {fields.FINGERPRINT: whole.custom[fields.FINGERPRINT]}
     length_s = SAMPLES / RATE_HZ
     cuts: list[Cut] = []
     for index, row in enumerate(rows):
-        custom = dict(row)
+        custom = {**row, **made_of}
         name = custom.pop("id")
         spoken = {"speaker": row.get(fields.SPEAKER), "language": row.get(fields.LANGUAGE)}
         supervision = SupervisionSegment(name, recording.id, 0.0, length_s, **spoken)

@@ -39,6 +39,11 @@ def middle(wave: np.ndarray) -> np.ndarray:
     return narrowed(level.tile(wave[start : start + SAMPLES], SAMPLES))
 
 
+def heard(wave: np.ndarray) -> np.ndarray:
+    """Bring any clip (T,) at 16 kHz to what `infer` and `evaluate` alike ask a model about: (SAMPLES,) int16."""
+    return as_int16(middle(wave))
+
+
 def log_mel(waves: np.ndarray) -> Tensor:
     """Give log-mel spectra: 64 bands from 60 to 3,900 Hz, 25 ms windows every 10 ms, level taken out.
 

@@ -69,9 +69,19 @@ def generate(network: Network, features: Tensor, how: EvalConfig, seed: int) -> 
         if more:
             sampled = _written(network, audio, lengths, how.max_new, more, SAMPLING.temperature, seed)
             rationales += [sampled[index::more] for index in range(more)]
-        odds = [network.log_odds(audio, lengths, [prefix(text) for text in row]) for row in rationales]
-        scores.append(pooled(torch.stack(odds)))
+        scores.append(pooled(_odds(network, audio, lengths, rationales)))
     return Generations(texts, torch.cat(scores).double().numpy())
+
+
+def _odds(network: Network, audio: Sequence[Tensor], lengths: Tensor, rationales: Sequence[Sequence[str]]) -> Tensor:
+    """Score each clip after each of its rationales, (K, N); most are alike, and what is alike is scored once."""
+    places: dict[tuple[int, str], int] = {}
+    rows = [
+        [places.setdefault((clip, prefix(text)), len(places)) for clip, text in enumerate(row)] for row in rationales
+    ]
+    clips = [clip for clip, _ in places]
+    odds = network.log_odds([audio[clip] for clip in clips], lengths[clips], [text for _, text in places])
+    return odds[torch.tensor(rows, device=odds.device)]
 
 
 def prefix(text: str) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from auricle.alm.chat import ChatRow, prompt_ids, training_ids
@@ -14,10 +16,12 @@ from auricle.alm.interface import AudioLanguageModel
 from auricle.alm.lora import add_lora
 from auricle.alm.model import build_audio_lm
 from auricle.alm.pretrained import load_decoder
-from auricle.alm.public import load_public, omni_3b
+from auricle.alm.public import load_public, need_public, omni_3b
 from auricle.alm.sampling import label_log_odds
 from auricle.alm.sft import Policy
 from auricle.alm.tokens import add_placeholder, tiny_decoder_config, train_tokenizer
+from auricle.core.errors import CheckpointError
+from auricle.core.files import digest
 from auricle.core.seed import derive
 from auricle.data.worlds.artefacts import BANDS, BINS, FREQUENCY_KINDS, TIME_KINDS
 from auricle.systems.ft_grpo.config import FtGrpoConfig, ModelConfig
@@ -25,6 +29,8 @@ from auricle.systems.ft_grpo.features import MELS
 from auricle.systems.ft_grpo.rationale import LABEL_PROMPT, LABELS, SYSTEM_PROMPT, TAGS, USER_PROMPT, words
 from auricle.train.checkpoint import load_model
 
+TOKENS = "tokenizer"  # in a checkpoint's meta data: the name of the tokenizer's content
+_DECIDING = ("model", "added_tokens", "normalizer", "pre_tokenizer", "decoder")
 VOCABULARY = 384  # bytes, tags, prompts and every word of the findings whole
 QUESTION = USER_PROMPT.removeprefix("<audio>")
 PROMPTS = (SYSTEM_PROMPT, LABEL_PROMPT, QUESTION)
@@ -61,6 +67,16 @@ class Network(Policy):
         super().__init__(lm)
         self._prompts: dict[int, list[int]] = {}
         self._rows: dict[tuple[str, int], tuple[list[int], list[bool]]] = {}
+
+    @property
+    def tokens_mark(self) -> str:
+        """A name of the tokenizer's content: it comes from a folder, and decides what the weights mean."""
+        own = self.lm.tokenizer
+        backend = getattr(own, "backend_tokenizer", None)
+        if backend is None:
+            return digest([sorted(own.get_vocab().items()), own.chat_template])
+        parts = json.loads(backend.to_str())
+        return digest([{name: parts.get(name) for name in _DECIDING}, own.chat_template])
 
     def prompt(self, frames: int) -> list[int]:
         """Give the tokens that ask about a clip of so many mel frames."""
@@ -136,6 +152,24 @@ def bare(cfg: FtGrpoConfig) -> Any:
     return add_lora(model, rank=cfg.model.lora_rank, alpha=cfg.model.lora_alpha) if cfg.model.lora_rank else model
 
 
+def need_model(cfg: FtGrpoConfig) -> None:
+    """Refuse a model that cannot be built, before hours of data are: sizes, folders, weights, packages.
+
+    Raises:
+        ConfigError: sizes that do not fit together, or a folder with a model of another kind.
+        CheckpointError: a folder without such a model.
+        MissingWeights: `model.decoder` names weights that are not installed.
+    """
+    if cfg.model.backbone is not None:
+        need_public(cfg.model.backbone)
+        return
+    if cfg.model.decoder is not None:
+        load_decoder(cfg.model.decoder)
+    own = cfg.model.model_copy(update={"decoder": None})
+    with torch.random.fork_rng(devices=[]), torch.device("meta"):
+        _with_encoder(own, 0)
+
+
 def load_checkpoint(folder: Path, cfg: FtGrpoConfig) -> tuple[Network, dict[str, Any]]:
     """Read a checkpoint of a run, in eval mode, and its meta data.
 
@@ -144,6 +178,12 @@ def load_checkpoint(folder: Path, cfg: FtGrpoConfig) -> tuple[Network, dict[str,
     """
     network = build(cfg)
     meta = load_model(folder, network)
+    if meta.get(TOKENS, network.tokens_mark) != network.tokens_mark:
+        source = cfg.model.decoder or cfg.model.backbone or "this version"
+        raise CheckpointError(
+            f"{folder} was trained with another tokenizer than that of {source}: its tokens would mean something else. "
+            "Bring back that of then, or train again"
+        )
     network.eval()
     return network, meta
 

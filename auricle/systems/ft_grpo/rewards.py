@@ -1,6 +1,7 @@
-"""Rewards: the three of the released code, to the letter, and the grounded one that the truth of the world allows.
+"""Rewards: the three of the released code, and the grounded one that the truth of the world allows.
 
-Source: arXiv 2601.02983 and its release `xieyuankun/ALLM-ADD-FT-GRPO`; format and accuracy are ms-swift 3.9's.
+Source: arXiv 2601.02983 and its release `xieyuankun/ALLM-ADD-FT-GRPO`; format and accuracy are ms-swift 3.9's but for
+one thing: an answer is read as evaluation reads it, so that the policy is not punished for what counts as right there.
 """
 
 from __future__ import annotations
@@ -9,12 +10,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from auricle.alm.answers import parse_label
 from auricle.alm.grpo import Reward
 from auricle.core.errors import ConfigError
-from auricle.systems.ft_grpo.rationale import FREQUENCY_TAG, TIME_TAG, Evidence, read
+from auricle.systems.ft_grpo.rationale import FREQUENCY_TAG, LABELS, TIME_TAG, Evidence, read
 
-_ANSWER = re.compile(r"<answer>(.*?)</answer>")
-_SHAPE = re.compile(r"^<think>.*?</think>\s*<answer>.*?</answer>(?![\s\S])", re.DOTALL)
+_SHAPE = re.compile(r"<think>.*?</think>\s*<answer>.*?</answer>\s*", re.DOTALL)
 _THINK = re.compile(r"<think>(.*?)</think>", re.DOTALL)
 TAGS = (FREQUENCY_TAG, TIME_TAG)
 
@@ -33,16 +34,21 @@ class Truth:
 
 
 def accuracy(text: str, truth: Truth) -> float:
-    """Give 1 if the first answer tag (the whole text, where there is none) says exactly the solution's, else 0.
+    """Give 1 if the answer is the solution's label, as `auricle.alm.answers.parse_label` reads both, else 0.
 
-    Letters count in their case, and there is no symbolic verifier: labels are two plain words.
+    Letters of either case and line breaks inside the tag are read; several tags are not. The release compares the first
+    tag letter by letter. There is no symbolic verifier: labels are two plain words.
     """
-    return float(_answer(text) == _answer(truth.solution))
+    said = parse_label(text, LABELS)
+    return float(said is not None and said == parse_label(truth.solution, LABELS))
 
 
 def form(text: str, truth: Truth) -> float:
-    """Give 1 if the text is a think block and an answer block and ends with it, else 0; what is in them is free."""
-    return float(_SHAPE.match(text) is not None)
+    """Give 1 if the text is a think block and an answer block, else 0; what is in them is free.
+
+    Spaces and line breaks may follow, which the release refuses.
+    """
+    return float(_SHAPE.fullmatch(text) is not None)
 
 
 def structure(text: str, truth: Truth) -> float:
@@ -86,8 +92,3 @@ def weighted(weights: Mapping[str, float]) -> dict[str, tuple[Reward, float]]:
     if not chosen:
         raise ConfigError("every reward has weight 0; give one a weight")
     return chosen
-
-
-def _answer(text: str) -> str:
-    tagged = _ANSWER.search(text)
-    return tagged.group(1).strip() if tagged else text.strip()

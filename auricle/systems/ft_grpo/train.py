@@ -11,16 +11,15 @@ from auricle.core.seed import derive
 from auricle.metrics.calibration import calibrate
 from auricle.systems.ft_grpo import data
 from auricle.systems.ft_grpo.config import FtGrpoConfig
+from auricle.systems.ft_grpo.features import features_of, heard
 from auricle.systems.ft_grpo.generate import generate
 from auricle.systems.ft_grpo.items import Items, ready, with_encoder_frames
-from auricle.systems.ft_grpo.model import Network, build
-from auricle.systems.ft_grpo.rationale import write_label
+from auricle.systems.ft_grpo.model import TOKENS, Network, build
 from auricle.systems.ft_grpo.stages import Stage, fit_grpo, fit_heads, fit_sft, for_grpo
 from auricle.train.checkpoint import save_model
 
 SFT, MORE_SFT = "sft", "more_sft"  # checkpoints that the final one is measured against
 STAGES = ("heads", "sft", "more_sft", "grpo")
-REAL = write_label("real")
 
 
 def train(cfg: FtGrpoConfig, run: RunFolder) -> Path:
@@ -51,18 +50,18 @@ def train(cfg: FtGrpoConfig, run: RunFolder) -> Path:
         network.lm.base.encoder.requires_grad_(False)
         items, dev = with_encoder_frames(network, items), with_encoder_frames(network, dev)
     fit_sft(network, stage("sft"), how.sft, how.head_weight)
-    keep(run, SFT, cfg, network, dev)
+    keep(run, SFT, cfg, network)
     if how.more_sft is not None:
         longer = build(cfg)
         longer.load_state_dict(network.state_dict())
         longer.lm.base.encoder.requires_grad_(not how.freeze)
         fit_sft(longer, stage("more_sft"), how.more_sft, how.head_weight)
-        keep(run, MORE_SFT, cfg, longer, dev)
+        keep(run, MORE_SFT, cfg, longer)
     if how.grpo is not None:
         network, reference = for_grpo(network, cfg.model, cfg.seed)
         fit_grpo(network, reference, stage("grpo"), how.grpo)
     merge_logs(run)
-    return keep(run, FINAL, cfg, network, dev)
+    return keep(run, FINAL, cfg, network)
 
 
 def load_items(cfg: FtGrpoConfig, run: RunFolder, name: str) -> Items:
@@ -88,14 +87,18 @@ def stage_folder(run: RunFolder, name: str) -> Path:
     return run.checkpoints / "stages" / name
 
 
-def keep(run: RunFolder, name: str, cfg: FtGrpoConfig, network: Network, dev: Items) -> Path:
+def keep(run: RunFolder, name: str, cfg: FtGrpoConfig, network: Network) -> Path:
     """Write a checkpoint that answers: the weights, and probability, threshold and undecided band set on dev."""
     folder = run.checkpoints / name
     if not is_main_process():
         return folder
-    generations = generate(network, dev.features, cfg.eval, derive(cfg.seed, "answers"))
-    real = [truth.solution == REAL for truth in dev.truths]
-    return save_model(folder, network, {"calibration": calibrate(generations.scores, real).to_dict()})
+    dev = data.load(run, "dev")
+    # heard as a file would be: the threshold is for what `infer` does
+    features = features_of([heard(item.samples) for item in dev], cfg.model.backbone)
+    generations = generate(network, features, cfg.eval, derive(cfg.seed, "answers"))
+    real = [item.label == "real" for item in dev]
+    calibration = calibrate(generations.scores, real).to_dict()
+    return save_model(folder, network, {"calibration": calibration, TOKENS: network.tokens_mark})
 
 
 def merge_logs(run: RunFolder) -> None:

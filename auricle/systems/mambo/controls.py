@@ -48,7 +48,7 @@ def run_all(
         Their rows.
     """
     if cfg.data.source not in corpora.NAMES:
-        beside.notes.append(
+        beside.facts.append(
             "leak checks need the chain that Auricle's own spoofs go through; a manifest of yours has none"
         )
         return []
@@ -67,16 +67,16 @@ def run_all(
         scores = _trained(plain, run, f"without-{source}", *parts)
         return table.eer(scores, parts[2], source, name="eer_source_left_out")
 
-    same = beside.get("the leak check through the same chain", lambda: leak_check(SAME, "same chain"))
+    same = beside("the leak check through the same chain", lambda: leak_check(SAME, "same chain"))
     if same is not None and same.ci95 is not None:  # too few clips for an interval: the table says so
         low, high = same.ci95
         beside.leak = not low <= 50.0 <= high
         if beside.leak:
-            beside.notes.append(
+            beside.facts.append(
                 f"LEAK: real and merely recoded speech are told apart (eer {same.value:.1f} %, {low:.1f} to {high:.1f})"
             )
-    foreign = beside.get("the leak check through other codecs", lambda: leak_check(FOREIGN, "other codecs"))
-    source = beside.get("the detector without one source", left_out)
+    foreign = beside("the leak check through other codecs", lambda: leak_check(FOREIGN, "other codecs"))
+    source = beside("the detector without one source", left_out)
     return [row for row in (same, foreign, source) if row is not None]
 
 

@@ -68,18 +68,18 @@ def evaluate(cfg: MamboConfig, run: RunFolder) -> Evaluation:
             "metadata": lambda: metadata(train, [test], cfg.seed)[0],
         }
         for name, scored in make.items():
-            values = beside.get(f"the baseline {name}", scored)
+            values = beside(f"the baseline {name}", scored)
             if values is not None:
                 baselines[name] = values
         rows += baseline_rows(cfg, table, test, scores, baselines, beside)
-        rows += beside.get("the frame scores", lambda: [controls.localisation(cfg, detector.network, test)]) or []
+        rows += beside("the frame scores", lambda: [controls.localisation(cfg, detector.network, test)]) or []
         rows += controls.run_all(cfg, run, train, dev, test, table, beside)
-        rows += beside.get("the speech check", lambda: speech_rows(cfg.seed)) or []
-    drawn = beside.get("the page's plots", lambda: page(cfg, test, scores, detector.calibration.threshold))
+        rows += beside("the speech check", lambda: speech_rows(cfg.seed)) or []
+    drawn = beside("the page's plots", lambda: page(cfg, test, scores, detector.calibration.threshold))
     return Evaluation(
         rows=rows,
         data=cfg.data.source if cfg.data.source in corpora.NAMES else Path(cfg.data.source).stem,
-        warnings=[*told_apart(rows), *([TOY] if detector.toy else []), *table.notes, *beside.notes],
+        warnings=[*told_apart(rows), *([TOY] if detector.toy else []), *table.notes, *beside.facts, *beside.notes()],
         leak=beside.leak,
         toy=detector.toy,
         scores={"test.jsonl": score_rows(scores, test, detector, baselines)},
@@ -110,7 +110,7 @@ def baseline_rows(
     """Give the rows of the baselines, and the paired difference to LFCC+GMM on seen families."""
     rows: list[MetricRow] = []
     for name, values in baselines.items():
-        rows += beside.get(f"the rows of {name}", partial(table.groups, values, test, name, each=False)) or []
+        rows += beside(f"the rows of {name}", partial(table.groups, values, test, name, each=False)) or []
     rows.append(percent("eer", 0.5, len(test), group="pooled", baseline="constant"))
     seen = test.labels | np.isin(test.values(fields.FAMILY), cfg.data.seen)
     if "lfcc_gmm" not in baselines or not (seen & ~test.labels).any():
@@ -128,7 +128,7 @@ def baseline_rows(
         )
         return percent("eer minus lfcc_gmm", pair.difference, len(clips), pair.ci95, group="seen")
 
-    row = beside.get("the difference to lfcc_gmm", paired)
+    row = beside("the difference to lfcc_gmm", paired)
     return rows if row is None else [*rows, row]
 
 

@@ -100,8 +100,7 @@ class Detector:
             ConfigError: not one rate a waveform.
         """
         target = self.cfg.data.rate_hz
-        scores = score_waves(self.network, self.cfg.data, _paired(waves, rates_hz, target))
-        return [float(score) for score in scores]
+        return [float(score) for score in score_waves(self.network, self.cfg.data, _paired(waves, rates_hz, target))]
 
     def cut_scores(self, cuts: Iterable[Any]) -> np.ndarray:
         """Score the audio of a manifest's cuts, (N,): the samples that `infer` scores in their files."""
@@ -120,9 +119,8 @@ def _paired(waves: Iterable[Any], rates_hz: Iterable[int], target_hz: int) -> It
     for wave, rate_hz in itertools.zip_longest(waves, rates_hz, fillvalue=missing):
         if wave is missing or rate_hz is missing:
             raise ConfigError("there is not one rate for each waveform; give as many in rates_hz as in waves")
-        rate = cast(int, rate_hz)
-        found, _ = as_wave(wave, rate)  # which checks the rate too
-        yield resample(found, rate, target_hz).astype(np.float32, copy=False)
+        given = cast(int, rate_hz)  # `as_wave` refuses what is no rate
+        yield resample(as_wave(wave, given)[0], given, target_hz).astype(np.float32, copy=False)
 
 
 def _chunks(path: Path, rate_hz: int, judged: Scan) -> Iterator[np.ndarray]:

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar
-
 import numpy as np
 
-from auricle.core.errors import AuricleError
 from auricle.core.report import MetricRow
 from auricle.core.seed import derive
 from auricle.data import fields
@@ -15,41 +11,22 @@ from auricle.data.clips import Clips
 from auricle.metrics.calibration import Calibration
 from auricle.metrics.detection import act_dcf, auc, balanced_accuracy, cllr, min_dcf
 from auricle.metrics.rows import eer_row, percent
+from auricle.report.spared import Spared
 from auricle.systems.mambo.config import MamboConfig
 
-T = TypeVar("T")
-# What a part of a report may fail by: our own errors, and those of NumPy and scikit-learn on data that defeat a fit.
-FAILURES = (AuricleError, ValueError, ArithmeticError, np.linalg.LinAlgError)
 
-
-class Beside:
+class Beside(Spared):
     """What stands beside the result: whatever fails of it costs its own rows, and is named.
 
     Attributes:
-        notes: what failed and why, and what else a reader has to know.
+        facts: what else a reader has to know.
         leak: whether a leak check failed.
     """
 
     def __init__(self) -> None:
-        self.notes: list[str] = []
+        super().__init__()
+        self.facts: list[str] = []
         self.leak = False
-
-    def get(self, what: str, make: Callable[[], T]) -> T | None:
-        """Make one part.
-
-        Args:
-            what: its name, for the warning.
-            make: makes it.
-
-        Returns:
-            What was made; None where that failed.
-        """
-        try:
-            return make()
-        except FAILURES as error:
-            reason = (str(error).strip().splitlines() or [""])[0]
-            self.notes.append(f"{what} could not be made ({type(error).__name__}: {reason}); the report goes without")
-            return None
 
 
 class Table:

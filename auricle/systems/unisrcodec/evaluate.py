@@ -8,12 +8,14 @@ from functools import partial
 import numpy as np
 from torch import Tensor
 
+from auricle.audio.channel import opus_bits_per_s
 from auricle.core.report import MetricRow
 from auricle.core.run import RunFolder
 from auricle.core.seed import derive
 from auricle.metrics.codes import code_use
 from auricle.metrics.rows import mean_row, percent
 from auricle.report.evaluation import Evaluation, Page
+from auricle.report.spared import Attempts, Spared, unspared
 from auricle.systems.unisrcodec import probes
 from auricle.systems.unisrcodec.config import CodecConfig
 from auricle.systems.unisrcodec.data import Recording, load, load_mels
@@ -23,8 +25,7 @@ from auricle.systems.unisrcodec.measures import CodedRecording, by_kind, code_re
 from auricle.systems.unisrcodec.model import Codec
 from auricle.systems.unisrcodec.page import NOTES, page_of
 from auricle.systems.unisrcodec.peers import CEILING, OPUS, OURS, PCA, load_peers
-from auricle.systems.unisrcodec.reference import PcaVq, opus_bits_per_s
-from auricle.systems.unisrcodec.spared import Attempts, Spared, unspared
+from auricle.systems.unisrcodec.reference import PcaVq
 from auricle.systems.unisrcodec.speech import KIND as SPEECH
 from auricle.systems.unisrcodec.speech import SpeechMeasures
 

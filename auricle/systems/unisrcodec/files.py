@@ -10,13 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
+from auricle.audio import token_files
 from auricle.audio.check import shown
 from auricle.audio.files import located
 from auricle.core.answers import Refused
 from auricle.core.errors import AudioError, DataError
 from auricle.core.files import atomic_path, disk_fault
 from auricle.systems.requests import requests
-from auricle.systems.unisrcodec import SPEC, tokens
+from auricle.systems.unisrcodec import SPEC
 from auricle.systems.unisrcodec.infer import Coder
 
 WAV = ".wav"
@@ -65,7 +66,7 @@ def encode_files(
             path = Path(asked.input)
             place = _below(path, given)
             try:
-                target = _free(out / place.with_name(place.name + tokens.SUFFIX), path, written)
+                target = _free(out / place.with_name(place.name + token_files.SUFFIX), path, written)
                 done = _encoded(coder, path, target, arrays)
             except (AudioError, DataError, OSError) as error:
                 yield _refused(path, error)
@@ -76,7 +77,7 @@ def encode_files(
 
 def _encoded(coder: Coder, path: Path, target: Path, arrays: bool) -> Written:
     coded, _ = coder.encode_file(path)
-    size = tokens.write(target, coded)
+    size = token_files.write(target, coded)
     if arrays:
         with atomic_path(target.with_suffix(".npy")) as part, open(part, "wb") as handle:
             np.save(handle, coded.indices)
@@ -102,16 +103,17 @@ def decode_files(
     for given in inputs:
         paths = sorted(_token_files(Path(given))) if os.path.isdir(given) else [Path(given)]
         if not paths:
-            yield Refused(str(given), f"{shown(given)}: a folder without token files (*{tokens.SUFFIX})")
+            yield Refused(str(given), f"{shown(given)}: a folder without token files (*{token_files.SUFFIX})")
         for path in paths:
             place = _below(path, given)
-            name = place.name.removesuffix(tokens.SUFFIX)
+            name = place.name.removesuffix(token_files.SUFFIX)
             name = name if name.lower().endswith(WAV) else name + WAV
             try:
+                coded = token_files.read(path)
                 target = _free(out / place.with_name(name), path, written)
                 if os.path.lexists(target) and not overwrite:
                     raise DataError(f"{shown(path)}: {shown(target)} is there; give another --out, or --overwrite")
-                coder.decode_to(tokens.read(path), target)
+                coder.decode_to(coded, target)
             except (DataError, OSError) as error:
                 yield _refused(path, error)
                 continue
@@ -123,7 +125,9 @@ def _token_files(folder: Path) -> Iterator[Path]:
     """Find token files below a folder; hidden names are left out and links to folders are not followed."""
     for root, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        yield from (Path(root, name) for name in names if name.endswith(tokens.SUFFIX) and not name.startswith("."))
+        yield from (
+            Path(root, name) for name in names if name.endswith(token_files.SUFFIX) and not name.startswith(".")
+        )
 
 
 def _below(path: Path, given: str | Path) -> Path:

@@ -16,6 +16,8 @@ from torch import nn
 from auricle.audio.arrays import as_wave
 from auricle.audio.files import blocks, scan
 from auricle.audio.resample import resample
+from auricle.audio.tiles import wave_tiles
+from auricle.audio.token_files import Tokens
 from auricle.audio.vocoder_mel import GriffinLimVocoder, check_contract
 from auricle.core.answers import Refused
 from auricle.core.errors import AudioError, CheckpointError, DataError
@@ -25,8 +27,7 @@ from auricle.core.run import open_trained
 from auricle.metrics.codes import code_use
 from auricle.systems.unisrcodec.config import CodecConfig
 from auricle.systems.unisrcodec.model import Codec, fingerprint
-from auricle.systems.unisrcodec.tiles import decode_tiles, encode_tiles, wave_tiles
-from auricle.systems.unisrcodec.tokens import Tokens
+from auricle.systems.unisrcodec.tiles import decode_tiles, encode_tiles
 from auricle.systems.unisrcodec.vocoder.load import is_run
 from auricle.systems.unisrcodec.vocoder.load import load as load_vocoder
 from auricle.train.checkpoint import load_model

@@ -11,14 +11,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from auricle.audio.channel import opus_lowest
 from auricle.audio.distance import mel_distance, stft_distance
 from auricle.audio.resample import resample
 from auricle.metrics.waveform import si_sdr
+from auricle.report.spared import Attempts, Spared, unspared
 from auricle.systems.unisrcodec.data import Recording, log_mel
 from auricle.systems.unisrcodec.infer import Coder
 from auricle.systems.unisrcodec.peers import CEILING, OPUS, OURS, PCA, Peer
-from auricle.systems.unisrcodec.reference import PcaVq, opus_lowest
-from auricle.systems.unisrcodec.spared import Attempts, Spared, unspared
+from auricle.systems.unisrcodec.reference import PcaVq
 from auricle.systems.unisrcodec.speech import SpeechMeasures
 
 T = TypeVar("T")

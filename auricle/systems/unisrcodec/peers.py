@@ -108,7 +108,9 @@ def _load(entry: str, recordings: Sequence[str]) -> Peer:
     folder = Path(parts["folder"])
     stages = None if parts["stages"] is None else int(parts["stages"])
     if not folder.is_dir():
-        raise DataError(f"eval.peers: there is no folder {folder}; make it, also if its decoded files are still to come")
+        raise DataError(
+            f"eval.peers: there is no folder {folder}; make it, also if its decoded files are still to come"
+        )
     if (folder / "config.json").is_file():
         from auricle.backbones.codecs import load_codec
 

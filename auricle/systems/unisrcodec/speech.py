@@ -12,8 +12,8 @@ import numpy as np
 from auricle.audio.resample import resample
 from auricle.core.errors import DataError, MissingExtra
 from auricle.metrics.speech import LEAST_S, MEASURES, RATE_HZ, Measure
+from auricle.report.spared import Spared
 from auricle.systems.unisrcodec.data import Recording
-from auricle.systems.unisrcodec.spared import Spared
 from auricle.train.log import announce
 
 KIND = "speech"

@@ -253,6 +253,31 @@ def test_changed_audio_of_the_data_is_named(lines, steps, tmp_path):
         run_all("steps", "smoke", tmp_path / "run", data=str(lines))
 
 
+def test_audio_of_a_manifest_that_says_nothing_of_it_is_remembered_when_it_is_prepared(tmp_path):
+    import numpy as np
+    import soundfile
+
+    from auricle.data import manifest
+    from auricle.data.clips import load_clips
+    from auricle.data.labelled import split_manifest
+
+    draws, rows = np.random.default_rng(0), []
+    for index in range(6):
+        file = tmp_path / f"{index}.wav"
+        soundfile.write(file, draws.normal(0, 0.1, 8000), 16_000)
+        label = ("bonafide", "spoof")[index % 2]
+        row = manifest.cut(file.name, file, {"label": label, "split": ("train", "dev", "test")[index // 2]}).to_dict()
+        del row["custom"]["fingerprint"]  # as other tools write it
+        rows.append(json.dumps(row))
+    (tmp_path / "m.jsonl").write_text("\n".join(rows) + "\n")
+    parts, _ = split_manifest(str(tmp_path / "m.jsonl"), 0)
+    manifest.write(parts["test"], tmp_path / "run" / "test.jsonl")
+    assert len(load_clips(manifest.read(tmp_path / "run" / "test.jsonl"), 16_000)) == 2
+    soundfile.write(tmp_path / "5.wav", draws.normal(0, 0.1, 8000), 16_000)
+    with pytest.raises(DataError, match=r"5\.wav has changed since its manifest was made"):
+        load_clips(manifest.read(tmp_path / "run" / "test.jsonl"), 16_000)
+
+
 def test_weights_behind_a_path_are_named_and_what_is_only_measured_with_is_measured_again(steps, tmp_path, capsys):
     for name in ("encoder", "vocoder"):
         (tmp_path / name).mkdir()

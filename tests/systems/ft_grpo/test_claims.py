@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 
 from auricle.claims.claim import Cell, Measured
-from auricle.core.files import digest
-from auricle.systems.ft_grpo.claims import CLAIMS
-from auricle.systems.ft_grpo.claims.arms import _as_first_run, config, settings
+from auricle.systems.ft_grpo.claims import CLAIMS, arms
+from auricle.systems.ft_grpo.claims.arms import config, settings
 from auricle.systems.ft_grpo.config import laptop
 from tests.made_up import decided
 
@@ -55,19 +54,31 @@ def test_c8_asks_for_faithfulness_at_equal_accuracy(follows, accuracy, verdict) 
     assert decided(BY_ID["C8"], {"ground": other, "tags": base}).verdict == verdict
 
 
-@pytest.mark.parametrize(("skewed", "verdict"), [(-5.0, "confirmed"), (28.0, "refuted")])
-def test_c10_asks_what_the_skew_takes(skewed, verdict) -> None:
+def _c10(skewed: float, balanced: float):
     own = {
         "lead_test": 30.0,
         "lead_skewed": skewed,
-        "balanced_lead_test": 30.0,
-        "balanced_lead_skewed": 29.0,
+        "balanced_lead_test": balanced - 50,
+        "balanced_lead_skewed": balanced - 51,
         "test_accuracy": 80.0,
-        "skewed_accuracy": 80.0,
-        "test_balanced_accuracy": 80.0,
-        "skewed_balanced_accuracy": 79.0,
+        "skewed_accuracy": skewed + 85,
+        "test_balanced_accuracy": balanced,
+        "skewed_balanced_accuracy": balanced - 1,
     }
-    assert decided(BY_ID["C10"], {"model": own}).verdict == verdict
+    return decided(BY_ID["C10"], {"model": own})
+
+
+@pytest.mark.parametrize(("skewed", "verdict"), [(-5.0, "confirmed"), (28.0, "refuted")])
+def test_c10_asks_what_the_skew_takes(skewed, verdict) -> None:
+    assert _c10(skewed, balanced=60.0).verdict == verdict
+
+
+@pytest.mark.parametrize(("skewed", "verdict"), [(-5.0, "not resolved"), (28.0, "refuted")])
+def test_c10_is_not_confirmed_where_its_rule_could_not_have_failed(skewed, verdict) -> None:
+    """At 80 % balanced accuracy the model's own accuracy can rise by 14 points; a loss below 10 would take 25."""
+    found = _c10(skewed, balanced=80.0)
+    assert found.verdict == verdict
+    assert any("could not have failed" in note for note in found.notes) == (verdict == "not resolved")
 
 
 @pytest.mark.parametrize(("over", "verdict"), [(1.0, "confirmed"), (2.1, "not resolved"), (9.0, "refuted")])
@@ -101,9 +112,12 @@ def test_seeds_and_budgets(tmp_path) -> None:
     assert settings(one) != settings(other)
 
 
-def test_a_training_has_the_folder_that_it_had_when_the_claims_were_first_run() -> None:
-    """The name is part of the seeds: under another one the numbers of docs/results could not be made again."""
-    assert digest(_as_first_run(config("quick", 0))) == "38b60ed102ee"
-    assert digest(_as_first_run(config("quick", 1, "train.grpo.structure=0"))) == "1f781cb0a43c"
-    # a later ability that is used makes another training
-    assert digest(_as_first_run(config("quick", 0, "train.grpo.accumulate=2"))) != "38b60ed102ee"
+def test_a_training_is_named_by_what_differs_and_kept_apart_by_its_config(tmp_path, monkeypatch) -> None:
+    """The name is part of the seeds: a setting that a later version adds must not change the draws."""
+    folders = []
+    monkeypatch.setattr(arms, "once", lambda path, make: folders.append(path.parent))
+    for seed, more in ((0, ()), (1, ()), (0, ("train.grpo.structure=0",)), (0, ("train.grpo.accumulate=2",))):
+        arms.trained(Cell("tags", seed, "quick", tmp_path, tmp_path), "grpo", "sft", *more)
+    names = [folder.name for folder in folders]
+    assert names[:3] == ["grpo-sft-0", "grpo-sft-1", "grpo-sft-0-train.grpo.structure=0"]
+    assert len({folder.parent for folder in folders}) == 4

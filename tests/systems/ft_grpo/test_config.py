@@ -82,3 +82,47 @@ def test_refusals(tmp_path) -> None:
     with pytest.raises(ConfigError, match="no auxiliary heads"):
         override(laptop(), [f"model.backbone={tmp_path}"])
     assert FtGrpoConfig.model_validate_json(paper().model_dump_json()) == paper()
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        (("model.lora_alpha=8",), "lora_alpha"),
+        (("train.head_weight=0.7",), "head_weight"),
+        (("train.grpo.kind=sapo", "train.grpo.clip=0.1"), "clip"),
+        (("model.decoder=smollm2", "model.layers=5"), "layers"),
+        (("model.decoder=smollm2", "model.hidden=64"), "hidden"),
+        (("data.source=mine.jsonl", "data.train=100"), "train"),
+        (("data.source=mine.jsonl", "data.spoiled=0.12"), "spoiled"),
+        (("data.source=mine.jsonl", "data.seed=1", 'data.types=["speech"]'), "types, seed"),
+    ],
+)
+def test_a_setting_that_would_be_ignored_is_refused(settings, named) -> None:
+    with pytest.raises(ConfigError, match=f": {named} would be ignored; leave it out"):
+        override(laptop(), settings)
+
+
+def test_a_public_model_brings_its_own_sizes() -> None:
+    assert override(paper(), ["model.backbone=folder"]).model.backbone == "folder"
+    with pytest.raises(ConfigError, match=r": merge, summary would be ignored; leave it out"):
+        override(paper(), ["model.merge=2", "model.summary=false"])
+    with pytest.raises(ConfigError, match="begin with --preset paper"):
+        override(laptop(), ["model.backbone=folder"])
+
+
+@pytest.mark.parametrize("preset", [smoke, laptop, paper])
+@pytest.mark.parametrize("setting", ["seed=1", "data.source=mine.jsonl", "train.grpo.kind=sapo", "model.lora_rank=4"])
+def test_what_a_preset_says_is_nobodys_wish(preset, setting) -> None:
+    override(preset(), [setting, "train.freeze=false"])
+
+
+@pytest.mark.parametrize("preset", [smoke, laptop])
+def test_a_decoder_of_ones_own_goes_with_both_presets(preset) -> None:
+    override(preset(), ["model.decoder=smollm2"])
+
+
+def test_rewards_that_cannot_be_given_are_refused() -> None:
+    with pytest.raises(ConfigError, match="every reward has weight 0"):
+        override(laptop(), [f"train.grpo.{name}=0" for name in ("accuracy", "format", "structure")])
+    with pytest.raises(ConfigError, match=r"train\.grpo\.ground needs clips whose artefacts are known"):
+        override(laptop(), ["data.source=mine.jsonl", "train.grpo.ground=0.1"])

@@ -7,20 +7,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
+from lhotse import MonoCut
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from auricle.audio.filterbank import hz_to_mel, mel_to_hz
-from auricle.core.errors import ConfigError, DataError
+from auricle.core.config import override
+from auricle.core.errors import CheckpointError, ConfigError, DataError
 from auricle.core.run import RunFolder
 from auricle.data import fields, manifest
 from auricle.data.worlds.artefacts import BAND_EDGES_HZ, BIN_S
 from auricle.metrics.evidence import best_constant
 from auricle.systems.ft_grpo import data
-from auricle.systems.ft_grpo.config import TYPES, DataConfig, FtGrpoConfig
-from auricle.systems.ft_grpo.features import FRAMES, MELS, SAMPLES, log_mel
+from auricle.systems.ft_grpo.config import TYPES, DataConfig, FtGrpoConfig, laptop, paper, smoke
+from auricle.systems.ft_grpo.features import FRAMES, MELS, SAMPLES, log_mel, narrowed
+from auricle.systems.ft_grpo.model import need_model
 from auricle.systems.ft_grpo.rationale import NONE, Evidence, read, write
 from auricle.systems.ft_grpo.world import World
 
@@ -211,3 +215,65 @@ def test_spoiled_rationales_contradict_the_label(items):
         assert one.label == item.label
         assert ((one.frequency, one.time) == (NONE, NONE)) == (item.label == "fake")
     assert data.spoil_rationales(items["train"], 0.0, seed=0) == [item.truth for item in items["train"]]
+
+
+@pytest.mark.parametrize("damage", ["other", "cut", "gone"])
+def test_audio_that_is_not_what_the_manifest_was_made_of_is_refused(damage, tmp_path):
+    cfg = FtGrpoConfig(data=DataConfig(types=("music",), train=16, dev=16, test=16, weak=0, hard=0))
+    run, _ = prepared(tmp_path, cfg)
+    (audio,) = run.path.rglob("dev.flac")
+    if damage == "gone":
+        audio.unlink()
+    elif damage == "cut":
+        audio.write_bytes(audio.read_bytes()[:-5000])
+    else:
+        audio.write_bytes((audio.parent / "test.flac").read_bytes())
+    with pytest.raises(DataError, match=r"dev\.flac"):
+        data.load(run, "dev")
+    assert len(data.load(run, "test")) == 16
+
+
+def test_the_channel_and_the_segment_of_a_users_cut_are_heard(tmp_path):
+    """Two people on the two channels of a call: each cut is of its own."""
+    draws = np.random.default_rng(0)
+    left, right = (0.1 * draws.standard_normal(96_000).astype(np.float32) for _ in range(2))
+    soundfile.write(tmp_path / "call.wav", np.stack([left, right], 1), 16_000, subtype="FLOAT")
+    run = RunFolder(tmp_path / "run")
+    run.manifests.mkdir(parents=True)
+    whole = manifest.cut("call", tmp_path / "call.wav", {"label": "bonafide", "channel": "x", "audio_type": "speech"})
+    recording = whole.recording
+    cuts = [
+        MonoCut(f"{channel}-{start}", start, 1.5, channel, recording=recording, custom=dict(whole.custom))
+        for channel in (0, 1)
+        for start in (0.0, 3.0)
+    ]
+    manifest.write(cuts, run.manifests / "test.jsonl")
+    found = [item.samples for item in data.load(run, "test")]
+    for samples, (channel, start) in zip(found, [(0, 0), (0, 48_000), (1, 0), (1, 48_000)], strict=True):
+        own = narrowed((left, right)[channel][start : start + SAMPLES])
+        assert np.corrcoef(samples, own)[0, 1] > 0.999
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        (["model.dim=65"], ConfigError, "multiple of"),
+        (["model.dim=96", "model.heads=5"], ConfigError, "multiple of|divide"),
+        (["model.channels=[4]"], ConfigError, "as long as each other"),
+        (["model.decoder=nowhere"], ConfigError, "there is no decoder"),
+        (["model.decoder=."], CheckpointError, "holds no causal LM"),
+    ],
+)
+def test_a_model_that_cannot_be_is_refused_before_any_data_are_made(settings, error, message, tmp_path, monkeypatch):
+    monkeypatch.setattr(data, "World", lambda *_: pytest.fail("data were made first"))
+    with pytest.raises(error, match=message) as told:
+        data.prepare(override(laptop(), settings), RunFolder(tmp_path))
+    assert len(str(told.value).splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_presets_can_be(tmp_path):
+    for preset in (smoke(), laptop()):
+        need_model(preset)
+    with pytest.raises(CheckpointError, match=r"Qwen2\.5-Omni-3B holds no model"):
+        need_model(paper())

@@ -11,7 +11,7 @@ import soundfile
 import torch
 
 from auricle.core.answers import Refused
-from auricle.core.errors import CheckpointError, ConfigError
+from auricle.core.errors import AudioError, CheckpointError, ConfigError
 from auricle.core.request import Request
 from auricle.core.run import open_run
 from auricle.metrics.calibration import Calibration
@@ -20,11 +20,11 @@ from auricle.systems.engines import output_folder, row_of
 from auricle.systems.ft_grpo import SPEC
 from auricle.systems.ft_grpo.boxes import claimed_boxes, true_boxes
 from auricle.systems.ft_grpo.config import paper
-from auricle.systems.ft_grpo.generate import Generations, pooled, prefix
+from auricle.systems.ft_grpo.generate import Generations, _odds, pooled, prefix
 from auricle.systems.ft_grpo.infer import Detector, Window, infer, load, window_edges
 from auricle.systems.ft_grpo.model import build
 from auricle.systems.ft_grpo.page import examples
-from auricle.systems.ft_grpo.rationale import Evidence, write
+from auricle.systems.ft_grpo.rationale import Evidence, read, write
 
 FOUND = Evidence("fake", "notch", 3, "click", 5)
 
@@ -54,17 +54,53 @@ def test_windows_overlap_by_half_and_the_last_one_ends_with_the_clip() -> None:
     assert window_edges(48_000) == [(0, 24_000), (12_000, 36_000), (24_000, 48_000)]
 
 
+def window(start_s: float, end_s: float, score: float = 0.0, text: str = "", label="undecided") -> Window:
+    return Window(start_s, end_s, score, text, label)
+
+
 def test_evidence_is_in_hertz_and_in_seconds_of_the_file() -> None:
-    made = Window(2.0, 3.5, 0.0, write(FOUND)).evidence(5.0)
+    made = window(2.0, 3.5, text=write(FOUND)).evidence()
     assert made["frequency"] == {"kind": "notch", "band": 3, "low_hz": 1220.0, "high_hz": 1780.0}
     assert made["time"] == {"kind": "click", "bin": 5, "start_s": 2.9375, "end_s": 3.125}
     cut = write(Evidence("fake", "cutoff", 2, "none", None))
-    made = Window(0.0, 1.5, 0.0, cut).evidence(5.0)
+    made = window(0.0, 1.5, text=cut).evidence()
     assert made["frequency"]["high_hz"] == 3800.0  # a cut-off goes to the top
     assert made["time"] is None
-    assert Window(0.0, 1.5, 0.0, "it sounds odd").evidence(5.0) == {"frequency": None, "time": None}
-    short = Window(0.0, 0.5, 0.0, write(FOUND)).evidence(0.5)["time"]
-    assert 0 <= short["start_s"] < short["end_s"] <= 0.5  # a tiled clip: inside the file
+    assert window(0.0, 1.5, text="it sounds odd").evidence() == {"frequency": None, "time": None}
+    short = window(0.25, 0.75, text=write(FOUND)).evidence()["time"]
+    assert 0.25 <= short["start_s"] < short["end_s"] <= 0.75  # a tiled clip: inside the file
+
+
+def test_label_answer_text_and_evidence_agree(detector) -> None:
+    """Whatever the windows say, the row tells one story, or says that the texts tell another."""
+    real, fake = write(Evidence("real", "none", None, "none", None)), write(FOUND)
+    draws = np.random.default_rng(0)
+    seen = set()
+    for _ in range(200):
+        count = int(draws.integers(1, 5))
+        scores = draws.normal(0, 0.5, count)
+        texts = [str(draws.choice([real, fake, "hm"])) for _ in range(count)]
+        windows = tuple(
+            window(place, place + 1.5, float(score), text, detector.calibration.label(float(score)))
+            for place, (score, text) in enumerate(zip(scores, texts, strict=True))
+        )
+        clip = Decoded(Request(Path("x.wav")), noise(1.5), 16_000, 1.5)
+        made = detector._detection(clip, windows)
+        row = made.as_dict()
+        assert row["answer"] == {"bonafide": "real", "spoof": "fake", "undecided": "undecided"}[row["label"]]
+        said = read(row["rationale"]).label
+        differs = any(text.startswith("text-differs") for text in row["warnings"])
+        if row["answer"] != "undecided":
+            assert differs == (said != row["answer"])
+            assert differs == (row["answer"] not in [read(text).label for text in texts])
+        if row["evidence"]["frequency"]:
+            assert row["answer"] in ("fake", "undecided")
+        for one, own in zip(row["segments"], windows, strict=True):
+            assert one["answer"] == {"bonafide": "real", "spoof": "fake", "undecided": "undecided"}[own.label]
+        answers = [one["answer"] for one in row["segments"]]
+        assert any(text.startswith("windows-differ") for text in row["warnings"]) == ({"real", "fake"} <= set(answers))
+        seen.add((row["label"], differs))
+    assert len(seen) == 5
 
 
 def test_an_answer_has_the_fields_of_detection_and_the_evidence(detector, tmp_path) -> None:
@@ -116,17 +152,126 @@ def test_windows_without_sound_are_left_out_and_unreadable_texts_are_told(detect
         (made,) = detector.detections([Decoded(Request(Path("x.wav")), wave, 16_000, 4.5)])
     finally:
         Scripted.text = before
-    assert [one.start_s for one in made.segments] == [0.0, 0.75]
-    assert any(text.startswith("unreadable: 2 of 2") for text in made.warnings)
-    assert made.as_dict()["answer"] is None
+    assert [(one.start_s, one.end_s) for one in made.segments] == [(0.0, 1.5)]  # what follows is silence
+    assert any(text.startswith("unreadable: 1 of 1") for text in made.warnings)
+    assert any(text.startswith("text-differs: no window's text says real") for text in made.warnings)
+    assert made.as_dict()["evidence"] == {"frequency": None, "time": None}
 
 
-def test_a_file_is_answered_alike_in_any_company(cfg) -> None:
-    network = build(cfg).eval()
-    own = Detector(network, cfg, "smoke", Calibration(1.0, 0.0, 0.0, -0.2, 0.2))
+@pytest.fixture
+def own(cfg) -> Detector:
+    return Detector(build(cfg).eval(), cfg, "smoke", Calibration(1.0, 0.0, 0.0, -0.2, 0.2))
+
+
+def test_a_file_is_answered_alike_in_any_company(own) -> None:
     waves = [noise(seconds, seed=place) for place, seconds in enumerate((0.7, 1.5, 2.6))]
     together = own.scores(waves, [16_000] * 3)
     assert [own.score(wave, 16_000) for wave in waves] == pytest.approx(together, abs=1e-5)
+    clips = [Decoded(Request(Path(f"{n}.wav")), wave, 16_000, len(wave) / 16_000) for n, wave in enumerate(waves)]
+    rows = own.detections(clips)
+    assert [row.score for row in rows] == pytest.approx(together, abs=1e-5)
+    alone = [own.detections([clip])[0] for clip in clips]
+    for row, other in zip(rows, alone, strict=True):
+        assert [(one.start_s, one.text) for one in row.segments] == [(one.start_s, one.text) for one in other.segments]
+
+
+def test_what_is_alike_is_scored_once_and_gives_what_scoring_all_gives(own, items) -> None:
+    features = items.features[:4].float()
+    lengths = torch.full((4,), features.shape[1])
+    with torch.no_grad():
+        audio = own.network.encode(features, lengths)
+        rationales = [["a", "b", "a", "b"], ["a", "c", "a", "b"], ["d", "b", "a", "b"]]
+        rows = [own.network.log_odds(audio, lengths, [prefix(text) for text in row]) for row in rationales]
+        asked = []
+        whole = own.network.log_odds
+        own.network.log_odds = lambda *given: asked.append(len(given[2])) or whole(*given)
+        made = _odds(own.network, audio, lengths, rationales)
+    assert torch.allclose(made, torch.stack(rows), atol=1e-5)
+    assert asked == [6]
+
+
+def test_any_array_of_the_same_sound_has_the_same_score(own) -> None:
+    whole = np.round(noise(2.0) * 32768).astype(np.int16)
+    wave = (whole / 32768).astype(np.float32)
+    quiet = 0.1 * wave[::-1]
+    expected = own.score(wave, 16_000)
+    alike = {
+        "(1, T)": wave[None], "(T, 1)": wave[:, None], "(2, T)": np.stack([wave, quiet]),
+        "(T, 2)": np.stack([quiet, wave], axis=1), "int16": whole, "float64": wave.astype(np.float64),
+        "tensor": torch.from_numpy(wave), "grad": torch.from_numpy(wave).requires_grad_(), "list": wave.tolist(),
+        "list of lists": [wave.tolist()],
+    }  # fmt: skip
+    for name, given in alike.items():
+        assert own.score(given, 16_000) == pytest.approx(expected, abs=1e-5), name
+    assert own.scores(list(alike.values()), [16_000] * len(alike)) == pytest.approx([expected] * len(alike), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (np.zeros(16_000, np.uint8), "uint8"),
+        (np.ones(16_000, bool), "bool"),
+        (np.zeros((1, 1, 16_000), np.float32), "shape"),
+        (np.full(16_000, np.nan, np.float32), "NaN"),
+        (np.zeros(16_000, np.float32), "silence"),
+        (noise(0.01), "at least"),
+        (np.zeros(16_000, np.complex64), "complex"),
+    ],
+)
+def test_what_is_no_waveform_is_refused(given, message, own) -> None:
+    with pytest.raises(AudioError, match=message):
+        own.score(given, 16_000)
+    with pytest.raises(AudioError, match=message):
+        own.scores([noise(1.5), given], [16_000, 16_000])
+
+
+@pytest.mark.parametrize("rates", ["16000", 16_000, ["16000"], [None], [True], [16_000.5], [float("nan")], [], [1, 2]])
+def test_rates_that_are_none_are_refused(rates, own) -> None:
+    with pytest.raises(ConfigError, match="whole number of hertz"):
+        own.scores([noise(1.5)], rates)
+    with pytest.raises(ConfigError, match="whole number of hertz"):
+        own.score(noise(1.5), "16000")
+    with pytest.raises(AudioError, match="allowed are"):
+        own.score(noise(1.5), 100)
+    assert own.score(noise(1.5), 16_000.0) == own.score(noise(1.5), 16_000)
+
+
+@pytest.mark.parametrize("seconds", [0.7, 1.5, 4.0])
+def test_digital_silence_at_the_ends_is_no_evidence(seconds, own) -> None:
+    sound, zeros = noise(seconds), np.zeros(round(0.3 * 16_000), np.float32)
+    (plain,), (padded,) = (own.windows([(wave, 16_000)]) for wave in (sound, np.concatenate([zeros, sound, zeros])))
+    assert [one.score for one in padded] == pytest.approx([one.score for one in plain], abs=1e-5)
+    assert [one.start_s - 0.3 for one in padded] == pytest.approx([one.start_s for one in plain])
+    assert padded[-1].end_s == pytest.approx(plain[-1].end_s + 0.3)
+
+
+@pytest.mark.parametrize("name", ["a$b$c", "a$\\frac{$", "two\nlines", "caf\udce9", "[bold]x[/]", "\u202edrow"])
+def test_a_picture_takes_any_name(name, detector, tmp_path) -> None:
+    soundfile.write(tmp_path / "a.wav", noise(1.5), 16_000)
+    (answer,) = infer(detector, [Request(tmp_path / "a.wav")])
+    replace(answer, input=f"{name}.wav").outputs()["plot"].write(tmp_path / "picture.png")
+    assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_picture_that_cannot_be_drawn_costs_the_picture(detector, tmp_path, monkeypatch) -> None:
+    soundfile.write(tmp_path / "a.wav", noise(1.5), 16_000)
+    request = Request(tmp_path / "a.wav")
+    (answer,) = infer(detector, [request])
+
+    def broken(*_):
+        raise FloatingPointError("no")
+
+    monkeypatch.setattr("auricle.systems.ft_grpo.infer.save_png", broken)
+    row = row_of(request, answer, SPEC, tmp_path / "mine")
+    assert row["plot"] is None
+    assert row["label"] == answer.label
+    assert any(text.startswith("no-plot") for text in row["warnings"])
+
+
+def test_a_detector_shows_itself_in_one_line(detector) -> None:
+    assert "\n" not in repr(detector)
+    assert len(repr(detector)) < 120
+    assert "laptop" in repr(detector)
 
 
 def test_the_score_is_that_of_the_mean_probability() -> None:

@@ -12,7 +12,7 @@ pytest.importorskip("transformers")
 from auricle.alm.grpo import advantages, k3, score
 from auricle.core.errors import ConfigError
 from auricle.systems.ft_grpo.config import GrpoConfig
-from auricle.systems.ft_grpo.rationale import Evidence, write
+from auricle.systems.ft_grpo.rationale import Evidence, read, write
 from auricle.systems.ft_grpo.rewards import Truth, accuracy, form, ground, structure, weighted
 
 FAKE = Truth("<answer>fake</answer>", Evidence("fake", "notch", 3, "none", None))
@@ -30,11 +30,11 @@ def test_a_right_and_well_formed_answer_has_all() -> None:
     assert total(GOOD.replace("fake", "real")) == pytest.approx(0.2)  # wrong, and perfectly shaped
 
 
-@pytest.mark.parametrize("tail", [" ", "\n", "and so on"])
-def test_nothing_may_follow_the_answer(tail) -> None:
-    assert form(GOOD, FAKE) == 1
-    assert form(GOOD + tail, FAKE) == 0
-    assert total(GOOD + tail) == pytest.approx(1.1)
+@pytest.mark.parametrize(("tail", "points"), [("", 1), (" ", 1), ("\n", 1), ("and so on", 0), ("\nand so on", 0)])
+def test_nothing_but_space_may_follow_the_answer(tail, points) -> None:
+    assert form(GOOD + tail, FAKE) == points
+    assert total(GOOD + tail) == pytest.approx(1.1 + 0.1 * points)
+    assert read(GOOD + tail).complete == bool(points)
 
 
 @pytest.mark.parametrize("tag", ["<Frequency Domain>", "<Time Domain>"])
@@ -51,16 +51,32 @@ def test_tags_outside_the_think_block_are_none() -> None:
     assert total(f"<think></think><answer>fake</answer>{' <Time Domain>'}") == pytest.approx(1.0)
 
 
-def test_letters_count_in_their_case() -> None:
-    assert accuracy(f"{THOUGHT}<answer>FAKE</answer>", FAKE) == 0
-    assert accuracy(f"{THOUGHT}<answer> fake </answer>", FAKE) == 1  # stripped
+@pytest.mark.parametrize(
+    ("answer", "right"),
+    [
+        ("<answer>fake</answer>", True),
+        ("<answer> fake </answer>", True),
+        ("<answer>\nfake\n</answer>", True),
+        ("<answer>FAKE</answer>", True),
+        ("<answer>Fake</answer>\n", True),
+        ("<ANSWER>fake</ANSWER>", True),
+        ("<answer>real</answer>", False),
+        ("<answer>fake.</answer>", False),
+        ("<answer></answer>", False),
+        ("<answer>f a k e</answer>", False),
+        ("<answer>fake</answer><answer>real</answer>", False),  # it is not known which is meant
+        ("<answer>fake</answer><answer>fake</answer>", False),
+        ("", False),
+    ],
+)
+def test_the_reward_reads_an_answer_as_evaluation_does(answer, right) -> None:
+    for text in (f"{THOUGHT}{answer}", answer):
+        assert accuracy(text, FAKE) == right
+        assert (read(text).label == "fake") == right
 
 
-def test_of_two_answers_the_first_counts() -> None:
-    first = f"{THOUGHT}<answer>fake</answer><answer>real</answer>"
-    assert accuracy(first, FAKE) == 1
-    assert form(first, FAKE) == 1  # "any text" spans the second tag, as in the release
-    assert accuracy(f"{THOUGHT}<answer>real</answer><answer>fake</answer>", FAKE) == 0
+def test_an_answer_that_cannot_be_read_is_never_right() -> None:
+    assert accuracy("perhaps", Truth("perhaps")) == 0
 
 
 def test_without_a_think_block() -> None:

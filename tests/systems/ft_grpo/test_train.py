@@ -8,21 +8,22 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from transformers import LlamaForCausalLM
 
+from auricle.alm.tokens import tiny_decoder_config, train_tokenizer
 from auricle.core.config import override
-from auricle.core.errors import ConfigError
+from auricle.core.errors import CheckpointError, ConfigError
 from auricle.core.files import read_jsonl
 from auricle.core.run import open_run
 from auricle.data.worlds.artefacts import Artefact
 from auricle.systems.ft_grpo import items as of
 from auricle.systems.ft_grpo import train
 from auricle.systems.ft_grpo.generate import greedy
-from auricle.systems.ft_grpo.model import build
-from auricle.systems.ft_grpo.rationale import Evidence, evidence, read, write
+from auricle.systems.ft_grpo.model import TOKENS, build, load_checkpoint
+from auricle.systems.ft_grpo.rationale import Evidence, evidence, read, write, write_label
 from auricle.systems.ft_grpo.rewards import Truth, weighted
 from auricle.systems.ft_grpo.stages import GrpoStep, SftStep, Stage, fit_grpo, fit_sft, for_grpo
-from auricle.systems.ft_grpo.train import REAL
-from auricle.train.checkpoint import load_model, read_meta
+from auricle.train.checkpoint import load_model, read_meta, save_model
 from auricle.train.loop import fit
 
 
@@ -54,7 +55,7 @@ def test_what_is_ready_fits_the_encoder(items, clips, cfg) -> None:
     assert items.targets["artefact"].shape[1] == encoded.heads["artefact"].shape[1]
     assert items.texts[1] == write(clips[1].truth)
     assert read(items.texts[0]) == Evidence("real", "none", None, "none", None)
-    assert items.truths[0].solution == REAL
+    assert items.truths[0].solution == write_label("real")
 
 
 def test_batches_repeat_and_can_start_anywhere(items) -> None:
@@ -251,3 +252,21 @@ def test_a_killed_run_goes_on_where_it_was(clips, cfg, tmp_path, monkeypatch) ->
     assert [row["stage"] for row in logs[0]] == ["heads"] * 2 + ["sft"] * 4 + ["more_sft"] * 2 + ["grpo"] * 2
     assert [row["step"] for row in logs[0]] == list(range(1, 11))
     assert [row["loss"] for row in logs[0]] == [row["loss"] for row in logs[1]]
+
+
+def test_a_decoder_whose_tokenizer_changed_is_noticed(cfg, tmp_path) -> None:
+    """Weights stay in the checkpoint; what a token means comes from the folder that the config names."""
+    tokenizer = train_tokenizer(["real fake think frequency domain time answer"] * 8, 270, [])
+    LlamaForCausalLM(tiny_decoder_config(tokenizer, 16, 1, 2)).save_pretrained(tmp_path / "decoder")
+    tokenizer.save_pretrained(tmp_path / "decoder")
+    own = override(cfg, ["model.layers=2", f"model.decoder={tmp_path / 'decoder'}"])
+    network = build(own)
+    save_model(tmp_path / "final", network, {TOKENS: network.tokens_mark})
+    assert load_checkpoint(tmp_path / "final", own)[0].tokens_mark == network.tokens_mark
+    network.lm.tokenizer(["a", "longer text"], padding=True)  # what a call leaves in the tokenizer is no change
+    assert build(own).tokens_mark == network.tokens_mark
+    other = train_tokenizer(["other words whose merges differ from those before"] * 8, 270, [])
+    assert len(other) == len(tokenizer)
+    other.save_pretrained(tmp_path / "decoder")
+    with pytest.raises(CheckpointError, match="another tokenizer"):
+        load_checkpoint(tmp_path / "final", own)

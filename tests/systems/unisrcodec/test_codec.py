@@ -9,23 +9,25 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from auricle.audio.channel import opus_bits_per_s
 from auricle.audio.distance import mel_distance, stft_distance
+from auricle.audio.tiles import mel_tiles, wave_tiles
+from auricle.audio.token_files import Tokens, dumps, loads, read, write
 from auricle.audio.vocoder_mel import MelContract
 from auricle.core.answers import Refused
 from auricle.core.config import override, parse
 from auricle.core.errors import AudioError, CheckpointError, ConfigError, DataError
 from auricle.core.request import Request
 from auricle.metrics.waveform import si_sdr
+from auricle.systems.screen import save_plot, screen
 from auricle.systems.unisrcodec.config import CodecConfig, ModelConfig, laptop, smoke
 from auricle.systems.unisrcodec.data import Cuts, log_mel
 from auricle.systems.unisrcodec.evaluate import rates
 from auricle.systems.unisrcodec.files import Written, decode_files, encode_files
 from auricle.systems.unisrcodec.infer import coder_of, infer, load, vocoder_for
 from auricle.systems.unisrcodec.model import sub_band_loss
-from auricle.systems.unisrcodec.reference import PcaVq, opus_bits_per_s
-from auricle.systems.unisrcodec.screen import save_plot, screen
-from auricle.systems.unisrcodec.tiles import decode_tiles, encode_tiles, mel_tiles, wave_tiles
-from auricle.systems.unisrcodec.tokens import Tokens, dumps, loads, read, write
+from auricle.systems.unisrcodec.reference import PcaVq
+from auricle.systems.unisrcodec.tiles import decode_tiles, encode_tiles
 from auricle.systems.unisrcodec.train import FIRST_CUTS, Training, end_to_end
 
 

@@ -14,16 +14,16 @@ import soundfile
 import torch
 from typer.testing import CliRunner
 
+from auricle.audio.token_files import MAX_BYTES, Tokens, dumps, loads, read
 from auricle.cli.codec import app
 from auricle.core.answers import Refused
 from auricle.core.config import override
 from auricle.core.errors import AudioError, CheckpointError, ConfigError, DataError
 from auricle.systems.pipeline import resolve
+from auricle.systems.screen import screen
 from auricle.systems.unisrcodec.config import laptop, smoke
 from auricle.systems.unisrcodec.files import Written, decode_files, encode_files
 from auricle.systems.unisrcodec.infer import coder_of
-from auricle.systems.unisrcodec.screen import screen
-from auricle.systems.unisrcodec.tokens import MAX_BYTES, Tokens, dumps, loads, read
 from auricle.systems.unisrcodec.train import Training
 
 RATE = 44_100
@@ -233,7 +233,7 @@ def test_a_full_disk_is_one_error_and_not_a_refusal_of_each_file(coder, tmp_path
     def full(path, tokens):
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
-    monkeypatch.setattr(files.tokens, "write", full)
+    monkeypatch.setattr(files.token_files, "write", full)
     with pytest.raises(OSError, match="No space left"):
         list(encode_files(coder, [sound(tmp_path / "a.wav")], tmp_path / "t"))
 

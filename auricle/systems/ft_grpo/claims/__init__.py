@@ -232,7 +232,33 @@ def _c10_decide(measured: Measured) -> Verdict:
         ),
         *(Part(f"{name.replace('_', ' ')}, in %", float(measured.values("model", name).mean())) for name in names),
     ]
-    return verdict(lost, parts)
+    outcome = verdict(lost, parts).verdict
+    notes = _c10_could_not_fail(measured) if outcome == "confirmed" else []
+    return verdict(lost, parts, "not resolved" if notes else outcome, notes)
+
+
+def _c10_could_not_fail(measured: Measured) -> list[str]:
+    """Say so where no detector of this balanced accuracy could lose as little as the rule asks; added after the run.
+
+    The lead falls by the rise of the constant's accuracy less that of the model's own. With the same recalls on both
+    sets the model's own rises by (rise of the share of fakes) x (recall of fakes less recall of real clips), and at a
+    balanced accuracy of b these recalls differ by at most 2 (100 - b). This check can only take a confirmation away.
+    """
+    constant = {
+        name: measured.values("model", f"{name}_accuracy") - measured.values("model", f"lead_{name}")
+        for name in ("test", "skewed")
+    }
+    skew = float((constant["skewed"] - constant["test"]).mean())
+    balanced = float(measured.values("model", "test_balanced_accuracy").mean())
+    most = skew / 100 * 2 * (100 - max(balanced, 50.0))
+    if most >= skew - INFLATED:
+        return []
+    return [
+        f"the rule alone says confirmed; but the constant answer's accuracy rises by {skew:.1f} points, and at a "
+        f"balanced accuracy of {balanced:.1f} % a detector's own can rise by at most {most:.1f}, where the rule needs "
+        f"{skew - INFLATED:.1f} to fail: it could not have failed: not resolved (this check was added after the first "
+        "run and can only take a confirmation away)"
+    ]
 
 
 C10 = Claim(

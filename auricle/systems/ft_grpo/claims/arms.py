@@ -26,9 +26,8 @@ from auricle.systems.ft_grpo.items import Items, ready, with_encoder_frames
 from auricle.systems.ft_grpo.model import Network, build
 from auricle.systems.ft_grpo.rationale import FREQUENCY_TAG, TIME_TAG, read
 from auricle.systems.ft_grpo.stages import Stage, fit_grpo, fit_heads, fit_sft, for_grpo
-from auricle.systems.ft_grpo.train import STAGES, load_items
+from auricle.systems.ft_grpo.train import load_items
 from auricle.train.checkpoint import load_model, save_model
-from auricle.train.recipe import Recipe
 
 DATA = ("data.train=3000", "data.dev=200", "data.test=800", "data.weak=600", "data.hard=0")
 FULL = (
@@ -87,7 +86,7 @@ def encoder(shared: Path, budget: Budget, seed: int) -> tuple[Network, Items, It
     """Train the encoder of a seed once; give a network with it, and training and dev clips with its frames."""
     cfg, run = config(budget, seed), world(shared, budget)
     network = build(cfg)
-    folder = shared / f"encoder-{seed}"
+    folder = _folder(shared, cfg, f"encoder-{seed}")
     items, dev = load_items(cfg, run, "train"), load_items(cfg, run, "dev")
     if cfg.train.heads is not None and not (folder / "final").is_dir():
         fit_heads(network, stage_of(cfg, items, dev, folder), cfg.train.heads)
@@ -104,7 +103,7 @@ def after_sft(cell: Cell, start: str) -> tuple[Network, Items, Items]:
     network = build(cfg)
     network.load_state_dict(with_encoder.state_dict())
     network.lm.base.encoder.requires_grad_(False)
-    folder = cell.shared / f"{start}-{cell.seed}"
+    folder = _folder(cell.shared, cfg, f"{start}-{cell.seed}")
     if not (folder / "final").is_dir():
         learned, checked = (items, dev) if start == "sft" else (labels_alone(items), labels_alone(dev))
         fit_sft(network, stage_of(cfg, learned, checked, folder), cfg.train.sft, cfg.train.head_weight)
@@ -128,25 +127,17 @@ def trained(cell: Cell, how: str, start: str = "sft", *settings: str) -> dict[st
         *settings: what differs, such as weights of the rewards.
     """
     cfg = config(cell.budget, cell.seed, *settings)
-    folder = cell.shared / "models" / f"{how}-{start}-{cell.seed}-{digest(_as_first_run(cfg))}"
+    folder = _folder(cell.shared, cfg, "-".join([how, start, str(cell.seed), *settings]))
     return once(folder / "numbers.json", lambda: _trained(cell, how, start, cfg, folder))
 
 
-def _as_first_run(cfg: FtGrpoConfig) -> dict[str, Any]:
-    """Give a config by the names that its settings had when the claims were first run, and no later ones.
+def _folder(shared: Path, cfg: FtGrpoConfig, name: str) -> Path:
+    """Name the folder of a training; another config never goes on in it.
 
-    A folder's name is part of the seeds of its training: by another name a claim would have other batches and draws.
+    Its last part is part of the training's seeds and says only what differs between arms, so that a setting that is
+    added later leaves batches and draws as they are.
     """
-    plain = cfg.model_dump(mode="json")
-    plain["model"]["seekers"] = plain["model"].pop("position_heads")
-    defaults = Recipe().model_dump(mode="json")
-    later = {name: defaults[name] for name in defaults.keys() - {"lr", "weight_decay", "save_every", "eval_every"}}
-    for stage in filter(None, (plain["train"][name] for name in STAGES)):
-        stage |= {"steps": stage.pop("max_steps"), "warmup": stage.pop("warmup_fraction")}
-        for name in later.keys() & stage.keys():
-            if stage[name] == later[name]:
-                del stage[name]
-    return plain
+    return shared / "trained" / digest(cfg.model_dump(mode="json")) / name
 
 
 def _trained(cell: Cell, how: str, start: str, cfg: FtGrpoConfig, folder: Path) -> dict[str, Any]:

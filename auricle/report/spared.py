@@ -1,8 +1,8 @@
-"""What stands beside the codec may fail: that costs its own rows and is said, and the report is written."""
+"""What stands beside a result may fail: that costs its own rows and is said, and the report is written."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol, TypeVar
 
 from auricle.core.errors import AuricleError
@@ -47,6 +47,15 @@ class Spared:
             text = (str(error).strip() or type(error).__name__).splitlines()[0]
             self.failed[name] = text if isinstance(error, AuricleError) else f"{type(error).__name__}: {text}"
             return None
+
+    def rows(self, name: str, attempt: Callable[[], Iterable[T]]) -> list[T]:
+        """Give all that an attempt gives, or nothing where it fails on the way.
+
+        Args:
+            name: of what is tried, for the report.
+            attempt: gives rows, plots.
+        """
+        return self(name, lambda: list(attempt())) or []
 
     def notes(self) -> list[str]:
         """Say what failed, and why."""

@@ -68,6 +68,12 @@ class Tokens:
 def dumps(tokens: Tokens) -> bytes:
     """Pack tokens.
 
+    Args:
+        tokens: what is packed.
+
+    Returns:
+        A whole token file.
+
     Raises:
         DataError: indices that do not fit the bits, or another shape than columns need.
     """
@@ -129,6 +135,10 @@ def _unpacked(data: bytes, count: int, bits: int) -> npt.NDArray[np.int64]:
 def write(path: str | Path, tokens: Tokens) -> int:
     """Write a token file, atomically; give its size in bytes.
 
+    Args:
+        path: where to.
+        tokens: what is written.
+
     Raises:
         DataError: as `dumps`.
         OSError: the file system refuses it.
@@ -141,6 +151,9 @@ def write(path: str | Path, tokens: Tokens) -> int:
 
 def read(path: str | Path) -> Tokens:
     """Read a token file.
+
+    Args:
+        path: the file.
 
     Raises:
         DataError: it is not there or no regular file, too large, or as `loads`.

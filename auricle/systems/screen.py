@@ -10,11 +10,12 @@ from auricle.audio.level import bandwidth_hz
 from auricle.core.answers import Refused
 from auricle.core.errors import ConfigError
 from auricle.core.files import write_text
+from auricle.core.names import Spec
 from auricle.report.plots import ScoreClasses, class_histogram
 from auricle.systems.batching import decoded
 from auricle.systems.requests import requests
-from auricle.systems.unisrcodec import SPEC
 
+SPEC = Spec("screen", "how far up a file has content", (), "bandwidth_hz", "screening")  # takes audio
 LONGEST_S = 60.0  # of a longer file the first minute is judged
 
 
