@@ -94,7 +94,7 @@ def test_leak_checks_are_not_for_a_users_manifest_only(cfg):
     beside = Beside()
     assert run_all(override(cfg, ["data.source=mine.jsonl"]), None, None, None, None, None, beside) == []
     assert not beside.leak
-    assert "a manifest of yours has none" in beside.notes[0]
+    assert "a manifest of yours has none" in beside.facts[0]
 
 
 def test_what_is_neither_a_corpus_nor_a_manifest_is_refused(cfg, tmp_path, monkeypatch):
