@@ -68,7 +68,8 @@ def fitted(folder, run, *more):
 
     cfg = config(folder, "train.mixed_precision=no", *more)
     prepared = RunFolder(run / "data")
-    data.prepare(cfg, prepared)
+    if not prepared.manifests.exists():  # a run that goes on is not prepared again
+        data.prepare(cfg, prepared)
     sets = [load_clips(data.load(prepared, split), cfg.data.rate_hz) for split in ("train", "dev")]
     return cfg, fit_detector(cfg, *sets, run, progress=False)
 

@@ -166,6 +166,8 @@ def test_blocks_are_the_whole_file_in_pieces(tmp_path, block_s, hop_s, rate_hz):
         assert all((k * hop + size) < len(whole) for k in range(len(pieces) - 1))
     found = scan(tmp_path / "a.wav")
     assert (found.channel, found.frames, found.warnings) == (1, wave.shape[1], warnings)
+    again = list(blocks(tmp_path / "a.wav", block_s, hop_s, rate_hz, judged=found))
+    assert all(np.array_equal(one[1], other[1]) for one, other in zip(pieces, again, strict=True))
 
 
 def test_blocks_refuse_at_the_call_and_not_later(tmp_path):
@@ -177,6 +179,13 @@ def test_blocks_refuse_at_the_call_and_not_later(tmp_path):
         blocks(write_raw, 1.0, 1.0)
     with pytest.raises(AudioError, match="positive"):
         blocks(write_raw, 0.0, 1.0)
+
+
+def test_blocks_of_a_file_that_was_judged_do_not_judge_it_again(tmp_path, monkeypatch):
+    write(tmp_path / "a.wav", speechlike(2.0), 16_000)
+    found = scan(tmp_path / "a.wav")
+    monkeypatch.setattr("auricle.audio.blocks.scan", lambda path: pytest.fail("judged again"))
+    assert len(list(blocks(tmp_path / "a.wav", 1.0, 1.0, judged=found))) == 2
 
 
 def test_blocks_of_a_long_file_stay_small(tmp_path):
