@@ -18,6 +18,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	@# of ViSQOL a dependency comes as C++ source alone: without a compiler all works but that measure and its tests
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[codec]' || echo "ViSQOL was left out"
 	$(BIN)/auricle models add ge2e
+	$(BIN)/auricle models add whisper-tiny-en
 	touch $@
 
 demo: setup

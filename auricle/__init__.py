@@ -7,11 +7,11 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
+from importlib.metadata import version as _version
 from pathlib import Path
 from typing import Any
 
-__version__ = version("auricle")
+__version__ = _version("auricle")
 __all__ = ["__version__", "list_systems", "load", "pretrained", "run"]
 
 

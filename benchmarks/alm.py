@@ -64,10 +64,17 @@ class Job:
         ids = torch.tensor(self.prompts[rows])
         with quiet():
             made = self.model.generate(
-                input_ids=ids, attention_mask=torch.ones_like(ids), do_sample=True, top_k=0, top_p=1.0,
-                num_return_sequences=samples, max_new_tokens=TOKENS, eos_token_id=None,
-                pad_token_id=self.lm.pad_id, **audio,
-            )  # fmt: skip
+                input_ids=ids,
+                attention_mask=torch.ones_like(ids),
+                do_sample=True,
+                top_k=0,
+                top_p=1.0,
+                num_return_sequences=samples,
+                max_new_tokens=TOKENS,
+                eos_token_id=None,
+                pad_token_id=self.lm.pad_id,
+                **audio,
+            )
         return made[:, ids.shape[1] :]
 
     def batched(self) -> torch.Tensor:
@@ -106,9 +113,13 @@ def cases(quick: bool) -> Iterator[Case]:
     name = f"{PROMPTS}x{SAMPLES}x{TOKENS}"
     yield Case(f"rollout-{name}", job.ours, job.batched, "transformers' batched generate")
     yield Case(
-        f"rollout-{name}-each", job.ours, job.one_by_one, "transformers' generate, one sequence per call", "ms",
+        f"rollout-{name}-each",
+        job.ours,
+        job.one_by_one,
+        "transformers' generate, one sequence per call",
+        "ms",
         items=(PROMPTS * SAMPLES, CALLS),
-    )  # fmt: skip
+    )
     for encoded in (False, True):
         yield Case(
             f"grpo-step-{name}{'-encoded' if encoded else ''}",

@@ -50,14 +50,13 @@ def detector(folder: Path) -> Detector:
     cfg = laptop()
     run = open_run(folder, "mambo", "laptop", cfg)
     rate_hz, band_hz = cfg.data.rate_hz, cfg.data.band_hz
-    speech, sound = (
-        [describe(read_mono(clip.file(), rate_hz)[0], rate_hz, band_hz) for clip in embedded.clips(kind=kind)[::50]]
-        for kind in ("speech", "sound")
-    )
+    speech = [
+        describe(read_mono(clip.file(), rate_hz)[0], rate_hz, band_hz) for clip in embedded.clips(kind="speech")[::50]
+    ]
     draws = np.random.default_rng(0)
     labels = np.arange(60) % 2 == 0
     calibration = calibrate(draws.normal(0, 1, 60) + labels, labels)
-    meta = {"calibration": calibration.to_dict(), "domain": fit_domain(speech[::2], speech[1::2], sound).to_dict()}
+    meta = {"calibration": calibration.to_dict(), "domain": fit_domain(speech).to_dict()}
     save_model(run.checkpoints / FINAL, new_network(cfg), meta)
     return load(folder)
 

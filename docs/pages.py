@@ -131,10 +131,15 @@ def _arms(one: Entry) -> list[tuple[str, str, str]]:
 def systems() -> str:
     """Give the table of systems; those that work link to their page."""
     rows = [
-        (f"[`{row.system}`]({row.system}.md)" if row.works else f"`{row.system}`", row.title, row.arxiv, row.answers,
-         "yes" if row.works else "planned")
+        (
+            f"[`{row.system}`]({row.system}.md)" if row.works else f"`{row.system}`",
+            row.title,
+            row.arxiv,
+            row.answers,
+            "yes" if row.works else "planned",
+        )
         for row in PAPERS
-    ]  # fmt: skip
+    ]
     return table(("system", "paper", "arXiv", "what it answers", "works"), rows)
 
 

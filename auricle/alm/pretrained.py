@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import shutil
-import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,11 +11,20 @@ import torch
 from auricle.alm.hf import UNREADABLE, AutoModelForCausalLM, transformers
 from auricle.alm.tokens import load_tokenizer
 from auricle.backbones.speech import first_line, quiet
+from auricle.core.converted import convert_once
 from auricle.core.errors import CheckpointError, ConfigError
-from auricle.core.extras import CONVERTED, WEIGHTS, MissingWeights, converted_folder, require, require_weights
-from auricle.core.files import write_json
+from auricle.core.extras import (
+    CONVERTED,
+    WEIGHTS,
+    MissingWeights,
+    converted_folder,
+    require,
+    require_weights,
+    weights_ready,
+)
 
 PURPOSE = "A decoder"
+KIND = "gguf"
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ def load_decoder(spec: str | Path) -> Decoder:
         MissingWeights: the weights of that name are not installed or not converted; the message has the command.
         CheckpointError: a folder that holds no causal LM with all of its weights, or no tokenizer.
     """
-    names = [name for name, row in WEIGHTS.items() if row.converted]
+    names = [name for name, row in WEIGHTS.items() if row.converted == KIND]
     if str(spec) not in names:
         if not Path(spec).is_dir():
             raise ConfigError(
@@ -78,22 +82,10 @@ def convert(name: str) -> str:
         MissingExtra: ``gguf`` is not installed.
         CheckpointError: a file that is not the known one or cannot be read, or a cache that cannot be written.
     """
-    source, weights, folder = require_weights(name, PURPOSE), WEIGHTS[name], converted_folder(name)
-    if not weights.converted:
-        raise ConfigError(f"the weights {name!r} are used as they are; there is nothing to convert")
-    if (folder / CONVERTED).is_file():
-        return f"{name}: already converted ({folder}, {_megabytes(folder)} MB); nothing was done"
-    require("gguf", "hf", "Converting a GGUF file")
-    about = {"package": weights.package, "version": weights.version, "file": weights.file}
-    about |= {"sha256": weights.sha256, "licence": weights.licence}
-    try:
-        with _whole_or_nothing(folder) as temporary:
-            gguf_to_folder(source, temporary)
-            write_json(temporary / CONVERTED, about)
-    except OSError as error:
-        raise CheckpointError(f"{folder} cannot be written: {error.strerror}; set AURICLE_CACHE") from error
-    size = round(source.stat().st_size / 1e6)
-    return f"{name}: converted {source.name} ({size} MB) into {folder} ({_megabytes(folder)} MB in float32), once"
+    source = require_weights(name, PURPOSE)
+    if WEIGHTS[name].converted == KIND and not weights_ready(name):
+        require("gguf", "hf", "Converting a GGUF file")
+    return convert_once(name, KIND, source, gguf_to_folder)
 
 
 def gguf_to_folder(path: Path, folder: Path) -> None:
@@ -129,31 +121,6 @@ def gguf_to_folder(path: Path, folder: Path) -> None:
     with quiet():
         plain.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
-
-
-@contextlib.contextmanager
-def _whole_or_nothing(folder: Path) -> Iterator[Path]:
-    """Give a temporary folder beside `folder` that takes its place when the block ends well."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
-        yield temporary
-        for file in temporary.iterdir():
-            with open(file, "rb+") as written:
-                os.fsync(written.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o777 & ~umask)  # mkdtemp makes private ones
-        if folder.exists() and not (folder / CONVERTED).is_file():
-            shutil.rmtree(folder)
-        if not folder.exists():  # else another process was as quick
-            os.replace(temporary, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _megabytes(folder: Path) -> int:
-    return round(sum(file.stat().st_size for file in folder.iterdir()) / 1e6)
 
 
 def _read(folder: Path) -> Decoder:

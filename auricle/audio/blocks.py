@@ -56,7 +56,9 @@ def scan(path: str | Path) -> Scan:
         return Scan(source.rate_hz, statistics.frames, statistics.loudest, (*source.warnings, *found))
 
 
-def blocks(path: str | Path, block_s: float, hop_s: float, rate_hz: int | None = None) -> Iterator[tuple[float, Float]]:
+def blocks(
+    path: str | Path, block_s: float, hop_s: float, rate_hz: int | None = None, judged: Scan | None = None
+) -> Iterator[tuple[float, Float]]:
     """Hand out a mono file in blocks, in constant memory, at any rate.
 
     The file is judged as a whole first (see `scan`, which also gives the warnings): the loudest channel of the whole
@@ -68,6 +70,7 @@ def blocks(path: str | Path, block_s: float, hop_s: float, rate_hz: int | None =
         block_s: length of a block in seconds.
         hop_s: distance of block starts in seconds.
         rate_hz: wanted rate in Hz; the file's own by default.
+        judged: what `scan` found, where the file was judged before; it is not judged again.
 
     Returns:
         An iterator of (start in seconds, samples (T,)). Block k starts at sample k * round(hop_s * rate_hz). The
@@ -80,7 +83,7 @@ def blocks(path: str | Path, block_s: float, hop_s: float, rate_hz: int | None =
         raise AudioError(f"blocks of {block_s} s every {hop_s} s; both lengths must be positive")
     if rate_hz is not None:
         check_rate(rate_hz)
-    found = scan(path)
+    found = scan(path) if judged is None else judged
     target_hz = found.rate_hz if rate_hz is None else rate_hz
     block, hop = max(1, round(block_s * target_hz)), max(1, round(hop_s * target_hz))
     return _cut(path, found.channel, target_hz, block, hop)

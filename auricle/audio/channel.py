@@ -8,10 +8,12 @@ deterministic; where `apply` varies a setting, it draws it from the generator it
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import io
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
+import soundfile
 
 from auricle.audio.check import CHUNK_FRAMES, Float, check_rate
 from auricle.audio.memory import memory_file
@@ -20,6 +22,7 @@ from auricle.core.errors import AudioError
 
 TELEPHONE_HZ = 8_000
 WIDEBAND_HZ = 16_000
+OPUS_LOWEST = 1.0  # libsndfile's strongest compression
 OPUS_RATES_HZ = (8_000, 12_000, 16_000, 24_000, 48_000)
 MP3_RATES_HZ = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
 _MAX_DELAY_S = 0.15
@@ -75,6 +78,37 @@ def opus(wave: Wave, rate_hz: int, level: float = 0.9) -> Float:
     """Carry a waveform over Opus at the nearest rate that Opus has; `level` as in `mp3`, otherwise see `mu_law`."""
     coder = functools.partial(_in_memory, container="OGG", coding="OPUS", level=_checked_level(level))
     return _carried(wave, rate_hz, _carrier(rate_hz, OPUS_RATES_HZ), coder)
+
+
+def opus_lowest(wave: Wave, rate_hz: int) -> Float:
+    """Carry a waveform over Opus at the lowest rate that libsndfile gives; see `mu_law`.
+
+    Args:
+        wave: samples, (T,).
+        rate_hz: sampling rate in Hz.
+    """
+    return opus(wave, rate_hz, OPUS_LOWEST)
+
+
+def opus_bits_per_s(waves: Sequence[Wave], rate_hz: int) -> float:
+    """Measure the rate of `opus_lowest` over all waves in one file, so that its headers do not count for much.
+
+    Args:
+        waves: samples, (T,) each.
+        rate_hz: their sampling rate in Hz.
+
+    Returns:
+        Bits a second.
+    """
+    high_hz = max(OPUS_RATES_HZ)
+    joined = resample(np.concatenate(list(waves)), rate_hz, high_hz)
+    out = io.BytesIO()
+    with soundfile.SoundFile(
+        out, "w", high_hz, 1, format="OGG", subtype="OPUS", compression_level=OPUS_LOWEST
+    ) as coder:
+        for start in range(0, len(joined), high_hz):
+            coder.write(joined[start : start + high_hz])
+    return 8 * len(out.getvalue()) / (len(joined) / high_hz)
 
 
 def vorbis(wave: Wave, rate_hz: int, level: float = 0.7) -> Float:

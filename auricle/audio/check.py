@@ -12,6 +12,7 @@ says so.
 from __future__ import annotations
 
 import enum
+import numbers
 from pathlib import Path
 
 import numpy as np
@@ -209,8 +210,10 @@ def check_rate(rate_hz: int) -> None:
     """Refuse rates outside 4-192 kHz.
 
     Raises:
-        AudioError: the rate is out of range.
+        AudioError: the rate is out of range, or no number.
     """
+    if isinstance(rate_hz, bool) or not isinstance(rate_hz, numbers.Real):
+        raise AudioError(f"a rate of {rate_hz!r}; give the sampling rate as a number in Hz, such as 16000")
     if not MIN_RATE_HZ <= rate_hz <= MAX_RATE_HZ:
         raise AudioError(f"a rate of {rate_hz} Hz; allowed are {MIN_RATE_HZ} to {MAX_RATE_HZ} Hz")
 

@@ -23,9 +23,26 @@ GSM_MARK = 0xD
 G722_MAX_ENTROPY_BITS = 7.85
 G722_ENTROPY_MIN_BYTES = 1024
 _FOREIGN_MAGIC = (
-    b"RIFF", b"RF64", b"OggS", b"fLaC", b"ID3", b"FORM", b".snd", b"caff", b"\x89PNG", b"\xff\xd8\xff", b"GIF8",
-    b"PK\x03\x04", b"\x1f\x8b", b"%PDF", b"\x7fELF", b"BZh", b"\xfd7zXZ", b"SQLite format", b"MZ",
-)  # fmt: skip
+    b"RIFF",
+    b"RF64",
+    b"OggS",
+    b"fLaC",
+    b"ID3",
+    b"FORM",
+    b".snd",
+    b"caff",
+    b"\x89PNG",
+    b"\xff\xd8\xff",
+    b"GIF8",
+    b"PK\x03\x04",
+    b"\x1f\x8b",
+    b"%PDF",
+    b"\x7fELF",
+    b"BZh",
+    b"\xfd7zXZ",
+    b"SQLite format",
+    b"MZ",
+)
 _SHORTER = re.compile(r"^\s*(?:data|SSND|Data Size)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)
 # What a program that writes WAV into a pipe puts for a length it cannot know.
 _UNKNOWN_LENGTH = 0xFFFFFFFF
@@ -47,7 +64,12 @@ class Source(Protocol):
     warnings: list[str]
 
     def pieces(self, start: int = 0, count: int | None = None) -> Iterator[Float]:
-        """Give the samples from frame `start` on, at most `count`, as (C, T) arrays; once for each opening."""
+        """Give the samples from frame `start` on, at most `count`, as (C, T) arrays; once for each opening.
+
+        Args:
+            start: first frame.
+            count: frames at most; None for all.
+        """
         ...
 
     def count(self) -> int:
@@ -63,7 +85,12 @@ class Counting:
     """Counts samples by decoding them."""
 
     def pieces(self, start: int = 0, count: int | None = None) -> Iterator[Float]:
-        """Give the samples; see `Source`."""
+        """Give the samples; see `Source`.
+
+        Args:
+            start: first frame.
+            count: frames at most; None for all.
+        """
         raise NotImplementedError
 
     def count(self) -> int:
@@ -123,6 +150,10 @@ class SndfileSource(Counting):
         """Give the samples from frame `start` on, at most `count`, as (C, T) arrays.
 
         A decoder that fails halfway ends the stream there, with a warning.
+
+        Args:
+            start: first frame.
+            count: frames at most; None for all.
 
         Raises:
             AudioError: the file cannot be positioned at `start`.
@@ -196,7 +227,12 @@ class ChainSource(Counting):
         self.warnings: list[str] = list(self._open.warnings)
 
     def pieces(self, start: int = 0, count: int | None = None) -> Iterator[Float]:
-        """Give the samples from frame `start` on, at most `count`, as (C, T) arrays, empty ones up to there."""
+        """Give the samples from frame `start` on, at most `count`, as (C, T) arrays, empty ones up to there.
+
+        Args:
+            start: first frame.
+            count: frames at most; None for all.
+        """
         position, end = 0, None if count is None else start + count
         for index, opener in enumerate(self._openers):
             if index:
@@ -237,7 +273,12 @@ class G722Source(Counting):
         refuse_foreign_g722(handle.read(CHUNK_FRAMES))
 
     def pieces(self, start: int = 0, count: int | None = None) -> Iterator[Float]:
-        """Give the samples from frame `start` on, at most `count`, as (1, T) arrays."""
+        """Give the samples from frame `start` on, at most `count`, as (1, T) arrays.
+
+        Args:
+            start: first frame.
+            count: frames at most; None for all.
+        """
         from G722 import G722
 
         decoder = G722(G722_RATE_HZ, G722_BIT_RATE)

@@ -26,9 +26,21 @@ from auricle.core.errors import AudioError, DataError
 from auricle.core.files import atomic_path
 
 __all__ = [
-    "SUFFIXES", "Audio", "AudioInfo", "Scan", "blocks", "decode", "find_audio", "left_out", "located", "probe", "read",
-    "read_mono", "scan", "write",
-]  # fmt: skip
+    "SUFFIXES",
+    "Audio",
+    "AudioInfo",
+    "Scan",
+    "blocks",
+    "decode",
+    "find_audio",
+    "left_out",
+    "located",
+    "probe",
+    "read",
+    "read_mono",
+    "scan",
+    "write",
+]
 
 # Samples of all channels that `read` holds at once.
 MAX_DECODED_BYTES = 2 << 30

@@ -51,7 +51,13 @@ class Layout:
 
 
 def bytes_at(handle: BinaryIO, position: int, count: int) -> bytes:
-    """Read at most `count` bytes from `position` on; none where no file reaches."""
+    """Read at most `count` bytes from `position` on; none where no file reaches.
+
+    Args:
+        handle: an open file.
+        position: byte to begin at.
+        count: bytes at most.
+    """
     try:
         handle.seek(position)
     except (OSError, ValueError, OverflowError):
@@ -60,12 +66,20 @@ def bytes_at(handle: BinaryIO, position: int, count: int) -> bytes:
 
 
 def tag_before(handle: BinaryIO) -> int:
-    """Give the length of an ID3v2 tag at the beginning; 0 without one."""
+    """Give the length of an ID3v2 tag at the beginning; 0 without one.
+
+    Args:
+        handle: an open file.
+    """
     return id3_length(bytes_at(handle, 0, 10))
 
 
 def id3_length(head: bytes) -> int:
-    """Give the length of the ID3v2 tag that 10 bytes begin; 0 if they begin none."""
+    """Give the length of the ID3v2 tag that 10 bytes begin; 0 if they begin none.
+
+    Args:
+        head: at least 10 bytes.
+    """
     if len(head) < 10 or head[:3] != b"ID3" or max(head[6:10]) > 0x7F:
         return 0
     size = head[6] << 21 | head[7] << 14 | head[8] << 7 | head[9]

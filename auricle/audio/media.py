@@ -106,7 +106,11 @@ def _ac3_length(head: bytes) -> int:
 
 
 def missing_av(kind: str) -> str | None:
-    """Give the sentence that says how to install PyAV; None where it is there."""
+    """Give the sentence that says how to install PyAV; None where it is there.
+
+    Args:
+        kind: of file, in words.
+    """
     return None if available("av") else str(MissingExtra("av", "av", f"reading {kind}"))
 
 
@@ -180,6 +184,10 @@ class AvSource(Counting):
         """Give the samples from frame `start` on, at most `count`, as (C, T) arrays; once for each opening.
 
         All that comes before is decoded as well, as empty pieces: not every container can be positioned exactly.
+
+        Args:
+            start: first frame.
+            count: frames at most; None for all.
         """
         position, end = 0, None if count is None else start + count
         for piece in self._chunks():

@@ -120,7 +120,11 @@ def _written(descriptor: int, size_bytes: int) -> int | None:
 
 
 def is_url(path: str | Path) -> bool:
-    """Whether a name that stands for no file is a URL; a `Path` has lost one of its slashes."""
+    """Whether a name that stands for no file is a URL; a `Path` has lost one of its slashes.
+
+    Args:
+        path: a name as it was given.
+    """
     return bool(_URL.match(str(path)))
 
 

@@ -15,9 +15,21 @@ from auricle.audio.transform import as_batch, checked_sizes, frame_count, griffi
 from auricle.core.errors import AudioError
 
 __all__ = [
-    "LFCC", "LogMel", "MelSpectrogram", "Spectrum", "dct_matrix", "delta", "frame_count", "griffin_lim", "hz_to_mel",
-    "istft", "linear_filterbank", "mel_filterbank", "mel_to_hz", "stft",
-]  # fmt: skip
+    "LFCC",
+    "LogMel",
+    "MelSpectrogram",
+    "Spectrum",
+    "dct_matrix",
+    "delta",
+    "frame_count",
+    "griffin_lim",
+    "hz_to_mel",
+    "istft",
+    "linear_filterbank",
+    "mel_filterbank",
+    "mel_to_hz",
+    "stft",
+]
 
 _TINY_POWER = 1e-20
 
@@ -177,9 +189,7 @@ class LogMel(MelSpectrogram):
         floor: float = 1e-10,
     ) -> None:
         """Fix frames, filters and floor; see `MelSpectrogram`."""
-        super().__init__(
-            rate_hz, n_mels, n_fft, hop, win, low_hz, high_hz, scale, norm, power, window, center
-        )  # fmt: skip
+        super().__init__(rate_hz, n_mels, n_fft, hop, win, low_hz, high_hz, scale, norm, power, window, center)
         self.floor = floor
 
     def features(self, wave: Tensor, lengths: Tensor | None) -> Tensor:

@@ -52,7 +52,12 @@ class Spliced(io.RawIOBase):
         return True
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Go to a position; see `io.IOBase.seek`."""
+        """Go to a position; see `io.IOBase.seek`.
+
+        Args:
+            offset: of the position, in bytes.
+            whence: where it counts from, as `io.IOBase.seek` has it.
+        """
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._starts[-1]}[whence]
         self._at = max(0, base + offset)
         return self._at
@@ -62,7 +67,11 @@ class Spliced(io.RawIOBase):
         return self._at
 
     def readinto(self, buffer: memoryview | bytearray, /) -> int:  # type: ignore[override]
-        """Fill a buffer from the position on, across the seams; see `io.RawIOBase.readinto`."""
+        """Fill a buffer from the position on, across the seams; see `io.RawIOBase.readinto`.
+
+        Args:
+            buffer: where to.
+        """
         view = memoryview(buffer).cast("B")
         filled = 0
         while filled < len(view) and self._at < self._starts[-1]:

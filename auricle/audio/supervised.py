@@ -212,6 +212,10 @@ class SupervisedSource:
     def pieces(self, start: int = 0, count: int | None = None) -> Iterator[Float]:
         """Give the samples from frame `start` on, at most `count`, as (C, T) arrays; once for each opening.
 
+        Args:
+            start: first frame.
+            count: frames at most; None for all.
+
         Raises:
             AudioError: the decoder failed to go on.
         """

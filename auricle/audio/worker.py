@@ -58,7 +58,11 @@ def _limits() -> None:
 
 
 def opening_s(size_bytes: int) -> int:
-    """Seconds that opening a large file may take beyond those of any step: some are walked from end to end."""
+    """Seconds that opening a large file may take beyond those of any step: some are walked from end to end.
+
+    Args:
+        size_bytes: of the file.
+    """
     return size_bytes >> 26
 
 

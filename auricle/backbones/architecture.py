@@ -52,9 +52,13 @@ REFUSED = {
     "conv_pos_batch_norm": "a batch norm, with which a clip depends on its batch mates",
 }
 _COUNTS = (
-    "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "num_conv_pos_embeddings",
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "intermediate_size",
+    "num_conv_pos_embeddings",
     "num_conv_pos_embedding_groups",
-)  # fmt: skip
+)
 _LISTS = ("conv_dim", "conv_kernel", "conv_stride")
 
 # XLS-R with 300 million parameters (2111.09296), as on the Hub.

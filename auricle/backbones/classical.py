@@ -11,6 +11,7 @@ import torch
 from auricle.audio.files import read_mono
 from auricle.audio.level import bandwidth_hz, peak_db, rms_db, trim_silence
 from auricle.audio.spectral import LFCC
+from auricle.core.errors import DataError
 from auricle.core.seed import derive
 from auricle.data.clips import Clips
 from auricle.data.cut_audio import mono_cut
@@ -18,8 +19,17 @@ from auricle.data.cut_audio import mono_cut
 COMPONENTS = 32
 FRAMES = 20_000  # of each class; more changes little
 METADATA = (
-    "level", "peak", "crest", "dc", "zeros", "duration", "lead silence", "tail silence", "silent share", "bandwidth",
-)  # fmt: skip
+    "level",
+    "peak",
+    "crest",
+    "dc",
+    "zeros",
+    "duration",
+    "lead silence",
+    "tail silence",
+    "silent share",
+    "bandwidth",
+)
 
 
 def lfcc_gmm(train: Clips, tests: Sequence[Clips], band_hz: float, seed: int) -> list[np.ndarray]:
@@ -33,10 +43,15 @@ def lfcc_gmm(train: Clips, tests: Sequence[Clips], band_hz: float, seed: int) ->
 
     Returns:
         For each set, the mean log-likelihood ratio of every clip, higher for bona fide.
+
+    Raises:
+        DataError: training has one class only.
     """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.mixture import GaussianMixture
 
+    if train.labels.all() or not train.labels.any():
+        raise DataError("LFCC+GMM needs both bona fide and spoof clips in training")
     front = LFCC(train.rate_hz, n_filters=20, n_coefficients=20, high_hz=band_hz, deltas=2)
     draws = np.random.default_rng(derive(seed, "lfcc_gmm"))
     models = []
@@ -45,7 +60,12 @@ def lfcc_gmm(train: Clips, tests: Sequence[Clips], band_hz: float, seed: int) ->
         frames = np.concatenate([_frames(front, clips, index) for index in range(len(clips))])
         frames = frames[draws.permutation(len(frames))[:FRAMES]]
         mixture = GaussianMixture(
-            COMPONENTS, covariance_type="diag", max_iter=40, reg_covar=1e-4, init_params="k-means++", random_state=seed
+            min(COMPONENTS, len(frames)),
+            covariance_type="diag",
+            max_iter=40,
+            reg_covar=1e-4,
+            init_params="k-means++",
+            random_state=seed,
         )
         with warnings.catch_warnings():
             # forty rounds of EM are enough here, converged to the last digit or not
@@ -62,7 +82,8 @@ def lfcc_gmm(train: Clips, tests: Sequence[Clips], band_hz: float, seed: int) ->
 
 
 def _frames(front: LFCC, clips: Clips, index: int) -> np.ndarray:
-    return np.asarray(front(torch.from_numpy(clips.wave(index))[None])[0])
+    # float64: many equal frames (digital silence) have no variance, and in float32 rounding makes it negative
+    return np.asarray(front(torch.from_numpy(clips.wave(index))[None])[0], dtype=np.float64)
 
 
 def metadata(train: Clips, tests: Sequence[Clips], seed: int) -> list[np.ndarray]:

@@ -26,8 +26,13 @@ MASK = "masked_spec_embed"
 # The recipe of XLSR-MamBo trains the encoder without any of these (torchaudio's bundle has them at 0). A skipped layer
 # would also leave parameters without gradient, which data-parallel training refuses.
 WITHOUT = (
-    "hidden_dropout", "attention_dropout", "activation_dropout", "feat_proj_dropout", "final_dropout", "layerdrop",
-)  # fmt: skip
+    "hidden_dropout",
+    "attention_dropout",
+    "activation_dropout",
+    "feat_proj_dropout",
+    "final_dropout",
+    "layerdrop",
+)
 VARIANCE_FLOOR = 1e-7  # that of Transformers' feature extractor; torchaudio's is 1e-5
 
 
@@ -284,9 +289,14 @@ def _pretrained(values: Mapping[str, Any], name: str, revision: str | None, loca
     try:
         with torch.random.fork_rng(devices=[]), quiet():
             model, found = type(shape).from_pretrained(
-                name, config=shape.config, revision=None if local else revision, local_files_only=local,
-                dtype=torch.float32, output_loading_info=True, trust_remote_code=False,
-            )  # fmt: skip
+                name,
+                config=shape.config,
+                revision=None if local else revision,
+                local_files_only=local,
+                dtype=torch.float32,
+                output_loading_info=True,
+                trust_remote_code=False,
+            )
     except (OSError, ValueError, RuntimeError, SafetensorError, pickle.UnpicklingError) as error:
         hint = "" if local else "; download the model once and give its folder"
         raise CheckpointError(f"the weights of {name} cannot be read: {first_line(error)}{hint}") from error

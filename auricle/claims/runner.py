@@ -22,6 +22,7 @@ from auricle.claims.results import MOST_UNITS, Entry, merge
 from auricle.core.config import Config
 from auricle.core.errors import ConfigError, DataError
 from auricle.core.files import read_json, write_json
+from auricle.core.locks import FOLDER_LOCK, beside, only_writer
 from auricle.core.run import environment, filled
 
 SHARED = "shared"  # folder of what the claims of a system share, beside their own
@@ -45,7 +46,7 @@ def run_claims(
 
     Raises:
         ConfigError: an unknown budget or id, or the folder was begun with other settings.
-        DataError: a damaged cell, or numbers that cannot be written.
+        DataError: a damaged cell, numbers that cannot be written, or another process writes the folder.
     """
     chosen = next((one for one in BUDGETS if one == budget), None)
     if chosen is None:
@@ -58,10 +59,14 @@ def run_claims(
     if unknown:
         raise ConfigError(f"there is no claim {', '.join(unknown)}; claims: {', '.join(known)}")
     entries, kept = [], []
-    for name in wanted:
-        entry = run_claim(known[name], chosen, Path(folder) / chosen / name)
-        kept += merge(results, [entry])
-        entries.append(entry)
+    place = Path(folder) / chosen
+    with only_writer(place / FOLDER_LOCK, f"the claims in {place}"):
+        for name in wanted:
+            entry = run_claim(known[name], chosen, place / name)
+            # claims in another folder may have the same file of results
+            with only_writer(beside(results), f"the results file {results}"):
+                kept += merge(results, [entry])
+            entries.append(entry)
     return entries, kept
 
 
@@ -283,8 +288,11 @@ def _spreads(measured: Measured) -> dict[str, dict[str, Any]]:
             values = np.array([float(cell[name]) for cell in numbers])
             sd = float(values.std(ddof=1)) if values.size > 1 else None
             table[arm][name] = {
-                "mean": float(values.mean()), "sd": sd, "n": int(values.size), "values": values.tolist(),
-            }  # fmt: skip
+                "mean": float(values.mean()),
+                "sd": sd,
+                "n": int(values.size),
+                "values": values.tolist(),
+            }
     return table
 
 

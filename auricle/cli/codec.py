@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="The low-rate codec as a tool: encode, decode, screen a folder by bandwidth, train a vocoder.")
 
 Run = Annotated[Path, typer.Option("--run", help="Run folder of a trained unisrcodec.")]
-Out = Annotated[Path, typer.Option("--out", help="Folder to write to; made if it is not there.")]
+Out = Annotated[Path, typer.Option("--out", help="Folder to write to; made if it is not there. Folders stay folders.")]
 
 
 @app.command("encode")
@@ -36,7 +36,8 @@ def encode(
     from auricle.systems.unisrcodec.files import encode_files
     from auricle.systems.unisrcodec.infer import load
 
-    _tell(encode_files(load(run), inputs, out, numpy))
+    unread: list[Path] = []
+    _tell(encode_files(load(run), inputs, out, numpy, unread), unread)
 
 
 @app.command("decode")
@@ -44,8 +45,9 @@ def decode(
     inputs: Annotated[list[Path], typer.Argument(help="Token files, or folders of them.")],
     out: Out,
     run: Run = Path("runs/unisrcodec"),
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
 ) -> None:
-    """Write a WAV file for each token file.
+    """Write a WAV file for each token file: x.wav.ausr becomes x.wav, x.flac.ausr becomes x.flac.wav.
 
     Example:
 
@@ -54,19 +56,28 @@ def decode(
     from auricle.systems.unisrcodec.files import decode_files
     from auricle.systems.unisrcodec.infer import load
 
-    _tell(decode_files(load(run), inputs, out))
+    _tell(decode_files(load(run), inputs, out, overwrite), [])
 
 
-def _tell(results: Iterable[Written | Refused]) -> None:
-    """Print a line an input; leave with 1 if any was refused."""
+def _tell(results: Iterable[Written | Refused], unread: list[Path]) -> None:
+    """Print a line an input; leave with 1 if any was refused, or if folders held what was left out."""
+    from auricle.cli.tables import printable
     from auricle.core.answers import Refused
 
     failed = False
     for result in results:
         refused = isinstance(result, Refused)
         failed |= refused
-        typer.echo(result.error if isinstance(result, Refused) else result.summary, err=refused)
-    if failed:
+        typer.echo(printable(result.error if isinstance(result, Refused) else result.summary), err=refused)
+    _leave(failed, unread)
+
+
+def _leave(failed: bool, unread: list[Path]) -> None:
+    from auricle.systems.requests import told
+
+    if unread:
+        typer.echo(told(unread), err=True)
+    if failed or unread:
         raise typer.Exit(1)
 
 
@@ -85,11 +96,12 @@ def screen(
     """
     from auricle.cli.tables import print_rows, printable
     from auricle.core.answers import Refused
-    from auricle.systems.unisrcodec.screen import save_plot
-    from auricle.systems.unisrcodec.screen import screen as judge
+    from auricle.systems.screen import save_plot
+    from auricle.systems.screen import screen as judge
 
     judged, shown, refused = [], [], 0
-    for row in judge(inputs, band_hz, below_db):
+    unread: list[Path] = []
+    for row in judge(inputs, band_hz, below_db, unread):
         if isinstance(row, Refused):
             refused += 1
             typer.echo(printable(row.error), err=True)
@@ -99,10 +111,11 @@ def screen(
         shown.append((row.input, str(row.rate_hz), f"{row.duration_s:.2f}", f"{row.bandwidth_hz / 1000:.1f}", verdict))
     print_rows(("file", "rate (Hz)", "seconds", "bandwidth (kHz)", "full band"), shown)
     typer.echo(f"{sum(row.passes for row in judged)} of {len(judged)} files reach {band_hz / 1000:g} kHz")
-    if plot is not None:
+    if plot is not None and judged:
         save_plot(judged, band_hz, plot)
-    if refused:
-        raise typer.Exit(1)
+    elif plot is not None:
+        typer.echo(f"{plot}: not written, as no file could be judged", err=True)
+    _leave(refused > 0, unread)
 
 
 @app.command("vocoder")

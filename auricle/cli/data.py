@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from auricle.cli.tables import printable
+
 app = typer.Typer(help="Corpora: list, export and verify the embedded one, build the large one, check a real one.")
 protocol_app = typer.Typer(help="Protocols of real corpora: count them against the published sizes, make manifests.")
 app.add_typer(protocol_app, name="protocol")
@@ -43,7 +45,7 @@ def export(folder: Annotated[Path, typer.Argument(help="Where to write; made if 
     """
     from auricle.data import embedded
 
-    typer.echo(embedded.export(folder))
+    typer.echo(printable(embedded.export(folder)))
 
 
 @app.command("verify")
@@ -88,7 +90,7 @@ def shar(
     """
     from auricle.data.shar import export as write_shards
 
-    typer.echo(str(write_shards(manifest, folder, shard_size, form)))
+    typer.echo(printable(str(write_shards(manifest, folder, shard_size, form))))
 
 
 @app.command("build")
@@ -111,7 +113,7 @@ def build(
     """
     from auricle.data import rec
 
-    typer.echo(str(rec.build(profile, workers=workers, say=lambda text: typer.echo(text, err=True))))
+    typer.echo(printable(str(rec.build(profile, workers=workers, say=lambda text: typer.echo(text, err=True)))))
 
 
 @protocol_app.command("check")
@@ -133,7 +135,7 @@ def check_protocol(
 
     found = protocols.check(corpus, path, audio)
     print_rows(("subset", "what", "found", "published", ""), found.records())
-    typer.echo(str(found))
+    typer.echo(printable(str(found)))
     if not found.ok:
         raise typer.Exit(1)
 
@@ -161,6 +163,6 @@ def protocol_manifest(
 
     root = audio or (path if path.is_dir() else path.parent)
     made = protocols.to_manifest(protocols.read(corpus, path), root, out or Path(f"{corpus}.jsonl"), keep_going)
-    typer.echo(str(made.summary))
+    typer.echo(printable(str(made.summary)))
     if made.summary.dropped:
         raise typer.Exit(1)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
+import io
+import os
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from auricle.cli import options
+from auricle.cli.tables import printable
 
 Inputs = Annotated[
     list[str] | None, typer.Argument(help="Files, or folders of them; - reads paths or JSON lines from standard input.")
@@ -54,8 +58,9 @@ def infer(
 ) -> None:
     """Answer requests: one JSON line each on standard output, in the order given.
 
-    A request that cannot be answered gets a line with its error, and the exit status is 1. Without --run, and where
-    nothing was trained in runs/SYSTEM, the small model that comes with Auricle answers, and says so.
+    A request that cannot be answered gets a line with its error, and the exit status is 1. Files of a folder that look
+    like audio and are left out are named on standard error, with exit status 1 too. Without --run, and where nothing
+    was trained in runs/SYSTEM, the small model that comes with Auricle answers, and says so.
 
     Examples:
 
@@ -75,23 +80,70 @@ def infer(
     from auricle.systems import system as find
     from auricle.systems.answer_file import write_answers
     from auricle.systems.inference import answers
-    from auricle.systems.requests import asked
+    from auricle.systems.requests import asked, told
 
     spec = find(system).spec
-    wanted = asked(spec, inputs or [], requests, text, assigned(values or [], spec), sys.stdin)
+    unread: list[Path] = []
+    wanted = asked(spec, inputs or [], requests, text, assigned(values or [], spec), _standard_input(), unread)
     folder = _folder(system, run)
     failed = 0
-    if out is not None:
-        done = write_answers(folder, wanted, out, engine=engine, workers=workers, cache=cache, out_dir=out_dir)
-        typer.echo(f"{out}: {done.rows} lines, {done.before} of them from before", err=True)
-        failed = done.errors
-    else:
-        for row in answers(folder, wanted, engine=engine, workers=workers, cache=cache, out_dir=out_dir):
-            failed += "error" in row
-            typer.echo(json.dumps(row, ensure_ascii=False))
+    with _rows_alone() as write:
+        if out is not None:
+            done = write_answers(folder, wanted, out, engine=engine, workers=workers, cache=cache, out_dir=out_dir)
+            typer.echo(f"{printable(str(out))}: {done.rows} lines, {done.before} of them from before", err=True)
+            failed = done.errors
+        else:
+            for row in answers(folder, wanted, engine=engine, workers=workers, cache=cache, out_dir=out_dir):
+                failed += "error" in row
+                write(row)
     if failed:
         typer.echo(f"{failed} input(s) could not be used; their lines say why", err=True)
+    if unread:
+        typer.echo(told(unread), err=True)
+    if failed or unread:
         raise typer.Exit(1)
+
+
+def _standard_input() -> Iterator[str]:
+    """Give the lines of standard input; names of files may hold any bytes, whatever the locale says."""
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="surrogateescape")
+    yield from sys.stdin
+
+
+@contextlib.contextmanager
+def _rows_alone() -> Iterator[Callable[[dict[str, Any]], None]]:
+    """Keep standard output for rows: what anything else writes there while the block runs goes to standard error.
+
+    Ray, say, writes about a worker that was killed to where a program's output goes.
+
+    Yields:
+        What writes a row: one line of JSON, in ASCII where the output has no other characters.
+    """
+    from auricle.core.files import json_text
+
+    plain = (getattr(sys.stdout, "encoding", None) or "").lower().replace("-", "") != "utf8"
+    try:
+        ours = os.dup(sys.stdout.fileno())
+    except (AttributeError, OSError, ValueError):  # no file of the system: nobody else writes to it
+        yield lambda row: typer.echo(json_text(row, ascii_only=plain))
+        return
+    shown = sys.stdout.fileno()
+    sys.stdout.flush()
+    try:
+        os.dup2(sys.stderr.fileno(), shown)
+        with open(ours, "wb", buffering=0, closefd=False) as rows:
+
+            def write(row: dict[str, Any]) -> None:
+                left = (json_text(row, ascii_only=plain) + "\n").encode()
+                while left:
+                    left = left[rows.write(left) :]
+
+            yield write
+    finally:
+        sys.stdout.flush()
+        os.dup2(ours, shown)
+        os.close(ours)
 
 
 def _folder(system: str, run: Path | None) -> Path:

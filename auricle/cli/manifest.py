@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from auricle.cli.tables import printable
+
 
 def manifest(
     table: Annotated[Path, typer.Argument(help="CSV with a header: path,label and any columns of your own.")],
@@ -26,6 +28,6 @@ def manifest(
     from auricle.data.manifest import from_csv
 
     summary = from_csv(table, out or table.with_suffix(".jsonl"), keep_going=keep_going)
-    typer.echo(str(summary))
+    typer.echo(printable(str(summary)))
     if summary.dropped:
         raise typer.Exit(1)

@@ -37,12 +37,17 @@ def add(
     Example:
 
       auricle models add ge2e
+      auricle models add whisper-tiny-en
       auricle models add smollm2
     """
     from auricle.core.extras import WEIGHTS, add_weights
 
     typer.echo(add_weights(name))
-    if WEIGHTS[name].converted:
+    if WEIGHTS[name].converted == "gguf":
         from auricle.alm.pretrained import convert
 
         typer.echo(convert(name))
+    elif WEIGHTS[name].converted == "ctranslate2":
+        from auricle.backbones.whisper_import import convert as convert_whisper
+
+        typer.echo(convert_whisper(name))

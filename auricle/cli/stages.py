@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from auricle.cli import options
+from auricle.cli.tables import printable
 
 
 def prepare(
@@ -27,7 +28,7 @@ def prepare(
 
     module, cfg, folder = pipeline.open_with(system, preset, run, data, settings or [], overwrite)
     for name, value in pipeline.prepare(module, cfg, folder).items():
-        typer.echo(f"{name}: {value}")
+        typer.echo(printable(f"{name}: {value}"))
 
 
 def train(
@@ -49,4 +50,4 @@ def train(
     from auricle.systems import pipeline
 
     module, cfg, folder = pipeline.open_with(system, preset, run, data, settings or [], overwrite)
-    typer.echo(f"best checkpoint: {pipeline.train(module, cfg, folder)}")
+    typer.echo(printable(f"best checkpoint: {pipeline.train(module, cfg, folder)}"))

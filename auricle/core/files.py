@@ -22,9 +22,19 @@ _TOO_MUCH = _NO_ROOM | {errno.EFBIG}
 _GROWTH_BYTES = 1 << 18
 _NOT_ALLOWED = {errno.EROFS, errno.EACCES, errno.EPERM}
 _OF_THE_SYSTEM = {
-    errno.EFBIG, errno.EIO, errno.ELOOP, errno.EMFILE, errno.ENAMETOOLONG, errno.ENFILE, errno.ENODEV, errno.ENOTDIR,
-    errno.EISDIR, errno.ESTALE, errno.ENOENT, errno.EEXIST,
-}  # fmt: skip
+    errno.EFBIG,
+    errno.EIO,
+    errno.ELOOP,
+    errno.EMFILE,
+    errno.ENAMETOOLONG,
+    errno.ENFILE,
+    errno.ENODEV,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.ESTALE,
+    errno.ENOENT,
+    errno.EEXIST,
+}
 
 
 def disk_fault(error: OSError) -> str | None:
@@ -97,25 +107,47 @@ def _no_room(path: Path) -> int | None:
 def digest(value: Any) -> str:
     """Name plain values by their content: twelve hexadecimal digits, the same wherever the values are."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:12]
+
+
+def json_text(value: Any, indent: int | None = None, ascii_only: bool = False) -> str:
+    """Give `value` as JSON that can be written in UTF-8, whatever bytes a file's name in it had.
+
+    Bytes of a name that are no UTF-8 (lone surrogates, for Python) are written as escapes, which `json.loads` gives
+    back as they were.
+
+    Args:
+        value: plain JSON values.
+        indent: spaces a level; None puts all on one line.
+        ascii_only: write every character beyond ASCII as an escape.
+
+    Raises:
+        ValueError: NaN or infinity, which are no JSON.
+    """
+    text = json.dumps(value, indent=indent, ensure_ascii=ascii_only, allow_nan=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(value, indent=indent, allow_nan=False)
+    return text
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write a text file atomically, in UTF-8."""
+    """Write a text file atomically, in UTF-8; bytes of a name that are none are shown as escapes."""
     with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_json(path: str | Path, value: Any) -> None:
     """Write `value` as indented JSON, atomically. NaN is refused: it is not JSON."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(path, json_text(value, indent=2) + "\n")
 
 
 def write_jsonl(path: str | Path, rows: Iterable[Any]) -> None:
     """Write one JSON object per line, atomically."""
     with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8") as out:
         for row in rows:
-            out.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
+            out.write(json_text(row) + "\n")
 
 
 def read_json(path: str | Path) -> Any:

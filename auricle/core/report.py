@@ -23,9 +23,25 @@ _WORD = re.compile(r"[^a-z0-9]+")
 _SIGNED = {"minus", "over", "gain", "difference", "delta", "change", "lead", "bias", "offset"}  # words of a name
 _BEYOND = {"wer", "cer", "der", "increase"}
 _POSITIVE = {
-    "cllr", "dcf", "tdcf", "distance", "l1", "l2", "rmse", "mae", "mse", "perplexity", "ratio", "wer", "cer", "der",
-    "loss", "error", "entropy", "sharpness",
-}  # fmt: skip
+    "cllr",
+    "dcf",
+    "tdcf",
+    "distance",
+    "l1",
+    "l2",
+    "rmse",
+    "mae",
+    "mse",
+    "perplexity",
+    "ratio",
+    "wer",
+    "cer",
+    "der",
+    "loss",
+    "error",
+    "entropy",
+    "sharpness",
+}
 _POSITIVE_UNITS = {"s", "ms", "bit", "kbit", "kbit/s", "bit/s", "1/s", "B", "MB", "Hz", "kHz", "m", "m^2"}
 
 

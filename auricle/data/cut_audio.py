@@ -23,7 +23,9 @@ from auricle.core.lines import open_regular
 from auricle.data import fields
 
 FILE, MEMORY, SHAR = "file", "memory", "shar"  # types of Lhotse's sources
-TOLERANCE_S = 0.025  # by which a segment may end past its file: lengths in manifests are rounded (Lhotse's own limit)
+# A segment may end past its file by this: lengths in manifests are rounded (Lhotse's own limit), and an MPEG stream
+# without an index is known to a frame.
+TOLERANCE_S, TOLERANCE_FRAMES = 0.025, 1152
 _EDGE_BYTES = 65_536
 _SPEED, _VOLUME, _RESAMPLE = "Speed", "Volume", "Resample"
 # what each takes, and from where to where
@@ -249,7 +251,7 @@ def _now(path: str) -> str | None:
 
 
 def _need_length(cut: Any, audio: Audio, wanted_s: float) -> None:
-    if audio.duration_s < wanted_s - TOLERANCE_S:
+    if audio.duration_s < wanted_s - max(TOLERANCE_S, TOLERANCE_FRAMES / audio.rate_hz):
         raise DataError(
             f"{cut.id}: its segment of {wanted_s:.3f} s lies past the end of {audio.path}, which has "
             f"{audio.duration_s:.3f} s of it; mend the manifest, or the file if it was cut off"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from auricle.core.errors import ConfigError, DataError
 from auricle.data import corpora, fields, manifest
-from auricle.data.cut_audio import check_cut
+from auricle.data.cut_audio import check_cut, fingerprint
 from auricle.data.splits import split_classes
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ def split_manifest(source: str, draw: int) -> tuple[dict[str, list[Cut]], str]:
         )
     cuts = list(manifest.read(path))
     need_labels(cuts, path)
+    for cut in cuts:
+        _remember(cut)
     own = {cut.custom.get(fields.SPLIT) for cut in cuts}
     how = "by its split column"
     if not own <= set(fields.SPLITS):
@@ -50,6 +53,14 @@ def split_manifest(source: str, draw: int) -> tuple[dict[str, list[Cut]], str]:
         for cut in cuts:
             cut.custom[fields.SPLIT] = assigned[groups[cut.id]]
     return {name: [cut for cut in cuts if cut.custom[fields.SPLIT] == name] for name in fields.SPLITS}, how
+
+
+def _remember(cut: Any) -> None:
+    """Note what a cut's file holds, as `auricle manifest` does, so that a later stage notices when it has changed."""
+    sources = cut.recording.sources
+    if len(sources) == 1 and fields.FINGERPRINT not in cut.custom:
+        with contextlib.suppress(DataError):  # who reads the file says what is wrong with it
+            cut.custom[fields.FINGERPRINT] = fingerprint(sources[0].source)
 
 
 def group_of(cut: Any) -> str:

@@ -9,6 +9,7 @@ also knows formats that Lhotse does not (G.722, GSM).
 from __future__ import annotations
 
 import csv
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -35,9 +36,18 @@ _TRUE, _FALSE = ("true", "1", "yes"), ("false", "0", "no")
 _SHOWN = 20  # problems that a message lists
 # Attributes of a Lhotse cut; a custom field of the same name would be hidden by them.
 _RESERVED = (
-    "id", "start", "end", "duration", "channel", "type", "recording", "features", "supervisions", "custom",
+    "id",
+    "start",
+    "end",
+    "duration",
+    "channel",
+    "type",
+    "recording",
+    "features",
+    "supervisions",
+    "custom",
     fields.FINGERPRINT,
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True)
@@ -120,7 +130,7 @@ def cut(name: str, path: str | Path, custom: dict[str, Any]) -> Cut:
     """
     from lhotse import AudioSource, Recording, SupervisionSegment
 
-    file = Path(path).resolve()
+    file = Path(os.path.realpath(path))
     info = probe(file)
     channels = list(range(info.channels))
     duration_s = info.frames / info.rate_hz
@@ -230,11 +240,11 @@ def _row_cut(folder: Path, line: int, row: dict[str, str], first_line: dict[Path
     """Make the cut of one row; raises ValueError or AudioError with what was expected."""
     if not row["path"]:
         raise ValueError("the column path is empty; expected an audio file")
-    file = (folder / row["path"]).resolve()
+    file = Path(os.path.realpath(folder / row["path"]))  # `Path.resolve` ends at a loop of links
     if file in first_line:
         raise ValueError(f"{row['path']} stands in line {first_line[file]} already; expected each file once")
     first_line[file] = line
-    if not file.is_file():
+    if not os.path.isfile(file):  # false too for names that the system refuses
         raise ValueError(f"{row['path']} is not a file; expected an audio file (relative paths start at {folder})")
     custom = _custom(row)
     return cut(Path(row["path"]).as_posix(), file, custom)
@@ -275,7 +285,7 @@ def write(cuts: Iterable[Cut], path: str | Path) -> None:
         row = cut.to_dict()
         refuse_sources(row, str(cut.id))
         for source in _sources(row):
-            file = Path(source["source"]).resolve()
+            file = Path(os.path.realpath(source["source"]))
             source["source"] = file.relative_to(folder).as_posix() if file.is_relative_to(folder) else str(file)
         rows.append(row)
     remove_sum(path)  # never an old sum beside a new manifest, whenever this is stopped

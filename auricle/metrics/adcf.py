@@ -80,12 +80,21 @@ class AdcfCosts(TypedDict):
 
 
 COST_MODEL: AdcfCosts = {
-    "p_target": 0.9, "p_nontarget": 0.05, "p_spoof": 0.05, "c_miss": 1.0, "c_fa_nontarget": 10.0, "c_fa_spoof": 20.0,
-}  # fmt: skip
+    "p_target": 0.9,
+    "p_nontarget": 0.05,
+    "p_spoof": 0.05,
+    "c_miss": 1.0,
+    "c_fa_nontarget": 10.0,
+    "c_fa_spoof": 20.0,
+}
 ASVSPOOF5: AdcfCosts = {
-    "p_target": 0.9405, "p_nontarget": 0.0095, "p_spoof": 0.05, "c_miss": 1.0, "c_fa_nontarget": 10.0,
+    "p_target": 0.9405,
+    "p_nontarget": 0.0095,
+    "p_spoof": 0.05,
+    "c_miss": 1.0,
+    "c_fa_nontarget": 10.0,
     "c_fa_spoof": 10.0,
-}  # fmt: skip
+}
 _DEFAULT = adcf_weights(**COST_MODEL)
 
 
@@ -135,9 +144,12 @@ def _best(target: FloatArray, nontarget: FloatArray, spoof: FloatArray, at: Floa
     cost = _cost(miss, passed, fooled, weights)
     index = int(np.argmin(cost))
     return Adcf(
-        float(cost[index] / weights.constant), float(at[index]), float(miss[index]), float(passed[index]),
+        float(cost[index] / weights.constant),
+        float(at[index]),
+        float(miss[index]),
+        float(passed[index]),
         float(fooled[index]),
-    )  # fmt: skip
+    )
 
 
 def min_a_dcf(

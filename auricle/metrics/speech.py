@@ -119,11 +119,15 @@ class Measure:
 MEASURES = (
     Measure("stoi", "pystoi", "pystoi", "codec", stoi, "resampled to 10 kHz inside"),
     Measure(
-        "visqol", "visqol", "visqol-python", "codec", visqol,
+        "visqol",
+        "visqol",
+        "visqol-python",
+        "codec",
+        visqol,
         "speech mode at 16 kHz, exponential map, which gives higher scores than the newer lattice map",
     ),
     Measure("pesq", "pesq", "pesq", "pesq", pesq, "wide band, 16 kHz"),
-)  # fmt: skip
+)
 
 
 @functools.cache

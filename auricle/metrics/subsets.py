@@ -31,6 +31,6 @@ def choose(held: Iterable[str | None], wanted: str | None, what: str) -> tuple[s
     if wanted in (None, ALL):
         return None, ""
     if wanted not in counts:
-        raise ConfigError(f"{what} has no subset {wanted!r}; it has {', '.join(sorted(counts))}")
+        raise ConfigError(f"{what} has no subset {wanted!r}; it has {', '.join(sorted(counts)) or 'none'}")
     others = ", ".join(f"{name} {count}" for name, count in sorted(counts.items()) if name != wanted)
     return wanted, f"subset {wanted} of the key: {counts[str(wanted)]} trials; left out: {others}" if others else ""

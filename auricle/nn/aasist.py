@@ -105,9 +105,7 @@ class AASIST(nn.Module):
         self.graph_bands = GraphAttention(wide, plain, temperatures[0], nodes)
         self.graph_time = GraphAttention(wide, plain, temperatures[0], nodes)
         self.pool_bands, self.pool_time = GraphPool(plain, keep[0], pools), GraphPool(plain, keep[0], pools)
-        self.branches = nn.ModuleList(
-            [Branch(plain, hetero, temperatures[1], keep[1], nodes, pools) for _ in range(2)]
-        )  # fmt: skip
+        self.branches = nn.ModuleList([Branch(plain, hetero, temperatures[1], keep[1], nodes, pools) for _ in range(2)])
         self.branch_dropout = nn.Dropout(branches)
         self.dropout = nn.Dropout(last)
         self.head = nn.Linear(5 * hetero, 2)

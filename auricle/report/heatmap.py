@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -62,7 +63,11 @@ def heat_map(matrix: Matrix) -> Plot:
     low, high = matrix.limits or (float(values[known].min()), float(values[known].max()))
     span = (high - low) or 1.0
     width = 2.4 + 0.78 * len(matrix.columns)
-    with _figure(width, 1.9 + 0.42 * len(matrix.rows)) as figure:
+    title = f"{matrix.title} ({matrix.unit})" if matrix.unit else matrix.title
+    # inches: the names of the rows stand left of the title, whose letters are some 0.09 wide
+    room = (width - 0.45 - 0.075 * max(map(len, matrix.rows))) / 0.09
+    lines = textwrap.wrap(title, max(8, int(room))) or [""]
+    with _figure(width, 1.7 + 0.2 * len(lines) + 0.42 * len(matrix.rows)) as figure:
         axes = figure.subplots()
         axes.grid(False)
         axes.imshow(np.ma.masked_invalid(values), cmap=_COLOURS, vmin=low, vmax=low + span, aspect="auto")
@@ -73,7 +78,7 @@ def heat_map(matrix: Matrix) -> Plot:
             value = values[row, column]
             colour = "black" if (value - low) / span > _DARK else "white"
             axes.text(column, row, f"{value:.3g}", ha="center", va="center", fontsize=9, color=colour)
-        axes.set_title(f"{matrix.title} ({matrix.unit})" if matrix.unit else matrix.title)
+        axes.set_title("\n".join(lines))
         said = [
             f"{name}: " + ", ".join(f"{c} {v:.3g}" for c, v in zip(matrix.columns, line, strict=True) if np.isfinite(v))
             for name, line in zip(matrix.rows, values, strict=True)

@@ -107,9 +107,15 @@ def _draw(figure: Figure, spectrogram: Spectrogram) -> str:
     image = _levels(wave, rate, high)
     top = float(image.max())
     axes.imshow(
-        image, origin="lower", aspect="auto", extent=(start, start + length, 0.0, high / 1000), cmap="viridis",
-        vmin=top - RANGE_DB, vmax=top, interpolation="nearest",
-    )  # fmt: skip
+        image,
+        origin="lower",
+        aspect="auto",
+        extent=(start, start + length, 0.0, high / 1000),
+        cmap="viridis",
+        vmin=top - RANGE_DB,
+        vmax=top,
+        interpolation="nearest",
+    )
     boxes = [replace(box, start_s=start + box.start_s, end_s=start + box.end_s) for box in spectrogram.boxes]
     for box in boxes:
         _box(axes, box, high)
@@ -146,12 +152,24 @@ def _box(axes: Axes, box: Box, high_hz: float) -> None:
     width = max(box.end_s - box.start_s, 0.012)
     axes.add_patch(
         Rectangle(
-            (box.start_s, low), width, high - low, fill=False, edgecolor=colour, linewidth=2.0 if box.claimed else 1.6,
+            (box.start_s, low),
+            width,
+            high - low,
+            fill=False,
+            edgecolor=colour,
+            linewidth=2.0 if box.claimed else 1.6,
             linestyle="-" if box.claimed else (0, (4, 2)),
         )
-    )  # fmt: skip
+    )
     place, side = (high, "top") if box.claimed else (low, "bottom")
     axes.text(
-        box.start_s + 0.01, place, f"{'claimed' if box.claimed else 'true'}: {box.text}", color=colour, fontsize=8,
-        va=side, ha="left", clip_on=True, bbox={"facecolor": "#000000", "alpha": 0.55, "pad": 1.5, "edgecolor": "none"},
-    )  # fmt: skip
+        box.start_s + 0.01,
+        place,
+        f"{'claimed' if box.claimed else 'true'}: {box.text}",
+        color=colour,
+        fontsize=8,
+        va=side,
+        ha="left",
+        clip_on=True,
+        bbox={"facecolor": "#000000", "alpha": 0.55, "pad": 1.5, "edgecolor": "none"},
+    )

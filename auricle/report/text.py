@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from auricle.core.report import Report, table
+from auricle.core.terminal import printable
 
 WHO = 13  # columns that a baseline needs beside the system's own figures; the rest of a row needs OWN
 OWN = 62
@@ -22,8 +23,7 @@ def print_table(report: Report, console: Console) -> None:
         report: what to print.
         console: where to; on standard output for results.
     """
-    seeds = f"{len(report.seeds)} seeds" if len(report.seeds) > 1 else f"seed {', '.join(map(str, report.seeds))}"
-    title = Text(f"{report.system}, {report.preset} preset on {report.data}, {seeds}", style="bold")
+    title = Text(printable(heading(report)), style="bold")
     if report.toy:
         title.append("  TOY RESULT", style="bold yellow")
     if report.leak:
@@ -41,7 +41,23 @@ def print_table(report: Report, console: Console) -> None:
     if report.leak:
         console.print(Text("LEAK: a leak check failed, so the scores may come from the channel, not from the voice."))
     for warning in report.warnings:
-        console.print(Text(f"note: {warning}"))
+        console.print(_plain(f"note: {warning}"))
+
+
+def heading(report: Report) -> str:
+    """Say whose numbers a report has, and of what; a file of scores has neither preset nor seed.
+
+    Args:
+        report: the report.
+    """
+    if not report.seeds:
+        return f"{report.system}, {report.preset} of {report.data}"
+    seeds = f"{len(report.seeds)} seeds" if len(report.seeds) > 1 else f"seed {report.seeds[0]}"
+    return f"{report.system}, {report.preset} preset on {report.data}, {seeds}"
+
+
+def _plain(text: str) -> Text:
+    return Text(printable(text))
 
 
 def _side_by_side(out: Table, rows: list[dict[str, str]], system: str) -> None:
@@ -51,18 +67,18 @@ def _side_by_side(out: Table, rows: list[dict[str, str]], system: str) -> None:
     for name in ("metric", "group", *(("data",) if several else ())):
         out.add_column(name, overflow="fold")
     for name in (system, "95 % interval", *(("sd over seeds",) if spread else ()), *baselines, "n"):
-        out.add_column(name, justify="right", no_wrap=name not in baselines)
+        out.add_column(_plain(name), justify="right", no_wrap=name not in baselines)
     lines: dict[tuple[str, str, str], dict[str, dict[str, str]]] = {}
     for row in rows:
         lines.setdefault((row["name"], row["group"], row["data"]), {})[row["baseline"]] = row
-    # names come from files: Text, so that brackets in them are not read as markup
+    # names come from files: no bracket in them is read as markup, and no character moves the cursor
     for (metric, group, data), found in lines.items():
         own = found.get("", {})
         cells = [metric, group, *([data] if several else [])]
         cells += [own.get("value", ""), own.get("interval", ""), *([own.get("sd", "")] if spread else [])]
         cells += [_beside(found.get(name)) for name in baselines]
         cells.append(next(iter(found.values()))["n"])
-        out.add_row(*map(Text, cells))
+        out.add_row(*map(_plain, cells))
 
 
 def _below_each_other(out: Table, rows: list[dict[str, str]], system: str) -> None:
@@ -79,7 +95,7 @@ def _below_each_other(out: Table, rows: list[dict[str, str]], system: str) -> No
         cells = ["", ""] if key == before else list(key)
         cells += [*([row["data"]] if several else []), row["baseline"] or system, row["value"], row["interval"]]
         cells += [*([row["sd"]] if spread else []), row["n"]]
-        out.add_row(*map(Text, cells))
+        out.add_row(*map(_plain, cells))
         before = key
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from auricle.audio.check import shown
 from auricle.core.errors import ConfigError, DataError
-from auricle.core.files import read_json, write_json
+from auricle.core.files import json_text, read_json, write_json
+from auricle.core.locks import beside, only_writer
 from auricle.core.request import Request
 from auricle.core.run import seed_zero
 from auricle.systems.engines import Row, named
@@ -31,7 +33,7 @@ def write_answers(run: str | Path, inputs: Iterable[str | Path | Asked], out: st
     """Write the answers to a file, line by line; after a kill the same call goes on and repeats nothing.
 
     A request whose file was changed after the answers were last written is answered again. Beside `out` stands
-    ``OUT.run.json``, which names the checkpoint.
+    ``OUT.run.json``, which names the checkpoint. One process at a time writes `out`.
 
     Args:
         run: as in `answers`.
@@ -44,10 +46,21 @@ def write_answers(run: str | Path, inputs: Iterable[str | Path | Asked], out: st
 
     Raises:
         ConfigError: `out` holds answers of another checkpoint, or as `answers`.
-        DataError: `out` is there and is not a file of answers.
+        DataError: `out` is there and is not a file of answers, or another process writes it.
     """
-    out, side = Path(out), Path(f"{out}.run.json")
+    out = Path(out)
+    if os.path.lexists(out) and not os.path.isfile(out):
+        what = "a folder, a pipe, a device or a link that leads nowhere"
+        raise DataError(f"--out {shown(out)} is {what}; give the name of a file")
     maker = fingerprint(seed_zero(run).absolute())
+    with only_writer(beside(out), f"the file of answers {shown(out)}"):
+        return _written(run, inputs, out, maker, settings)
+
+
+def _written(
+    run: str | Path, inputs: Iterable[str | Path | Asked], out: Path, maker: str, settings: Mapping[str, Any]
+) -> Written:
+    side = Path(f"{out}.run.json")
     rows, ends = _earlier(out, side, maker)
     stamp = out.stat().st_mtime_ns if rows else 0
     earlier = {_name(row): row for row in rows}
@@ -72,7 +85,7 @@ def write_answers(run: str | Path, inputs: Iterable[str | Path | Asked], out: st
                 # the inputs are others than before: from here on the file is written anew, and what it held reused
                 target.truncate(ends[place - 1] if place else 0)
                 del rows[place:]
-            target.write((json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n").encode())
+            target.write((json_text(row) + "\n").encode())
         if count.rows < len(rows):
             target.truncate(ends[count.rows - 1] if count.rows else 0)
     return count
@@ -80,7 +93,7 @@ def write_answers(run: str | Path, inputs: Iterable[str | Path | Asked], out: st
 
 def _name(row: Row) -> str:
     """Name the whole request that a row answers."""
-    return json.dumps([row["input"], row.get("request")], sort_keys=True, ensure_ascii=False)
+    return json.dumps([row["input"], row.get("request")], sort_keys=True)
 
 
 def _earlier(out: Path, side: Path, maker: str) -> tuple[list[Row], list[int]]:
@@ -101,7 +114,7 @@ def _earlier(out: Path, side: Path, maker: str) -> tuple[list[Row], list[int]]:
         try:
             row = json.loads(line)
             rows.append({"input": row["input"], **row})
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             raise DataError(f"{out}, line {len(rows) + 1}: not an answer; give another --out, or remove it") from None
         ends.append(at)
     return rows, ends

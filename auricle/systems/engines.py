@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from auricle.core.answers import Answer, Output, Refused
-from auricle.core.errors import ConfigError, DataError
+from auricle.core.errors import AuricleError, ConfigError, DataError
 from auricle.core.extras import require
 from auricle.core.files import digest
 from auricle.core.names import Spec
@@ -22,7 +22,7 @@ from auricle.systems import System, load, system
 
 Row = dict[str, Any]
 RAY_BATCH = 64  # requests that a worker takes at once
-NAME_LENGTH = 60  # characters of an output's name that come from its request
+NAME_LENGTH, NAME_BYTES = 60, 180  # of an output's name that come from its request
 FILES_OF = "_files"  # in a row on its way: which of its keys are files
 
 
@@ -54,12 +54,12 @@ def row_of(request: Request, answer: Answer | Refused, spec: Spec, target: Path 
     for name, output in outputs.items():
         path = target / output_name(request, "" if len(outputs) == 1 else name, output.suffix)
         try:
-            if any(path.resolve() == file.resolve() for file in request.files):
+            if any(os.path.realpath(path) == os.path.realpath(file) for file in request.files):
                 raise DataError(f"{path} is an input of the request; give another --out-dir")
             target.mkdir(parents=True, exist_ok=True)
             output.write(path)
             row[name] = str(path)
-        except (OSError, DataError) as error:
+        except (OSError, AuricleError, ValueError, ArithmeticError, LookupError, RuntimeError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
             problem = f"{path} cannot be written ({reason}); give another --out-dir"
             if "audio" in spec.gives or "video" in spec.gives:
@@ -80,7 +80,10 @@ def output_name(request: Request, what: str, suffix: str) -> str:
     stem = first.stem if first is not None else re.sub(r"[^\w-]+", "-", request.text or "").strip("-")
     whole = str(first.absolute()) if first is not None else request.text
     mark = digest([whole, request.beside] if request.beside else whole)[:6]
-    return "-".join(part for part in (stem[:NAME_LENGTH], mark, what) if part) + suffix
+    stem = stem[:NAME_LENGTH]
+    while len(os.fsencode(stem)) > NAME_BYTES:
+        stem = stem[:-1]
+    return "-".join(part for part in (stem, mark, what) if part) + suffix
 
 
 def local(folder: Path, workers: int | None, target: Path | None) -> Callable[[Iterator[Request]], Iterator[Row]]:
@@ -134,7 +137,7 @@ class _Worker:
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         asked = [from_values(json.loads(text), self.system.spec) for text in batch["request"]]
         rows = rows_of(self.system, self.model, asked, self.target)
-        return {"place": batch["place"], "row": [json.dumps(row, ensure_ascii=False) for row in rows]}
+        return {"place": batch["place"], "row": [json.dumps(row) for row in rows]}
 
 
 def on_ray(folder: Path, workers: int | None, target: Path | None) -> Callable[[Iterator[Request]], Iterator[Row]]:
@@ -152,10 +155,7 @@ def on_ray(folder: Path, workers: int | None, target: Path | None) -> Callable[[
     _loaded(folder)  # a run that cannot be used is refused here, with one clear error, and not on every worker
 
     def score(asked: Iterator[Request]) -> Iterator[Row]:
-        rows = [
-            {"place": place, "request": json.dumps(request.as_dict(), ensure_ascii=False)}
-            for place, request in enumerate(asked)
-        ]
+        rows = [{"place": place, "request": json.dumps(request.as_dict())} for place, request in enumerate(asked)]
         if not rows:
             return
         _connect(ray, workers)

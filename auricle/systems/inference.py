@@ -10,7 +10,7 @@ import importlib.metadata
 import json
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,18 +18,24 @@ from typing import Any, TypeVar
 from auricle.core.answers import Answer, Refused
 from auricle.core.cache import ResultCache, combined_key, content_key
 from auricle.core.errors import CheckpointError, ConfigError, DataError
+from auricle.core.files import read_json
 from auricle.core.request import FILES, Request
 from auricle.core.run import RunFolder, seed_zero
 from auricle.systems import System, system
+from auricle.systems.contents import EVALUATION, contents
 from auricle.systems.engines import FILES_OF, Row, local, named, on_ray, output_folder
 from auricle.systems.requests import Asked, requests
 
 ENGINES = ("local", "ray")
+NOT_ANSWERING = ("data.", EVALUATION)  # begin the keys of settings that decide no answer
 T = TypeVar("T")
 
 
 def fingerprint(folder: str | Path) -> str:
     """Name what decides the answers of a run: config, final checkpoint (its meta data hold a checksum), our version.
+
+    What lies behind paths of the config (the folder of an encoder, say) counts by its content. What only training or
+    evaluation reads does not.
 
     Args:
         folder: a run folder.
@@ -44,7 +50,17 @@ def fingerprint(folder: str | Path) -> str:
     missing = [file for file in files if not file.is_file()]
     if missing:
         raise CheckpointError(f"{missing[0]} does not exist; give the folder of a trained run")
-    return combined_key([importlib.metadata.version("auricle"), *(file.read_bytes() for file in files)])
+    read = {key: name for key, name in contents(_config(files[0])).items() if not key.startswith(NOT_ANSWERING)}
+    parts = [json.dumps(read, sort_keys=True)] if read else []
+    return combined_key([importlib.metadata.version("auricle"), *(file.read_bytes() for file in files), *parts])
+
+
+def _config(file: Path) -> Mapping[str, Any]:
+    try:
+        values = read_json(file)["config"]
+    except (DataError, KeyError, TypeError):
+        return {}  # who loads the run says what is wrong with it
+    return values if isinstance(values, dict) else {}
 
 
 def in_order(

@@ -120,10 +120,8 @@ def fit(
         CheckpointError: the folder cannot be written, a weight to be saved is not finite, or no state can be read.
         MissingExtra: TensorBoard is not installed.
     """
-    plan = Plan(
-        max_steps, lr, betas, weight_decay, warmup_fraction, final_lr_fraction, accumulate, clip_norm, eval_every,
-        monitor, mode, patience, keep_best, save_every, seed, mixed_precision,
-    )  # fmt: skip
+    schedule = (max_steps, lr, betas, weight_decay, warmup_fraction, final_lr_fraction, accumulate, clip_norm)
+    plan = Plan(*schedule, eval_every, monitor, mode, patience, keep_best, save_every, seed, mixed_precision)
     if evaluate is None and patience is not None:
         raise ConfigError(f"patience is {patience} but there is no evaluate(); give one, or patience=None")
     trainer = _Trainer(plan, model, Path(folder), dict(meta or {}), unused_weights)

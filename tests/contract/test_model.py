@@ -21,9 +21,17 @@ from auricle.train.checkpoint import load_model, save_model
 from tests.contract.adapter import Adapter, adapter_of
 
 HEADINGS = (
-    "Task", "Paper", "Method", "Data", "Commands", "Results", "Differences from the paper", "Claims",
-    "Limits and misuse", "Citation",
-)  # fmt: skip
+    "Task",
+    "Paper",
+    "Method",
+    "Data",
+    "Commands",
+    "Results",
+    "Differences from the paper",
+    "Claims",
+    "Limits and misuse",
+    "Citation",
+)
 SYSTEMS = Path(auricle.__file__).parent / "systems"
 
 

@@ -176,9 +176,14 @@ def login_trials(folder):
 def provide(folder, parameter, path):
     """Put what a command's argument names where it looks for it."""
     source = {
-        "run": "given-run", "runs": "given-run", "manifest": "given.jsonl", "table": "files.csv", "scores": "scores",
-        "key": "key", "requests": "asked.csv",
-    }.get(parameter)  # fmt: skip
+        "run": "given-run",
+        "runs": "given-run",
+        "manifest": "given.jsonl",
+        "table": "files.csv",
+        "scores": "scores",
+        "key": "key",
+        "requests": "asked.csv",
+    }.get(parameter)
     target = folder / path
     if target.exists() or parameter in ("out", "out_dir"):
         return

@@ -13,14 +13,26 @@ from auricle.data.spoof import FAMILIES
 
 def entry(budget="full", verdict="refuted", ci95=(1.01, 1.59)):
     return {
-        "id": "M9", "statement": "A is better than B | C.", "rule": "Below 1.", "headline": True,
-        "arms": {"a": "arm A", "b": "arm B"}, "seeds": [0, 1, 2, 3, 4], "budget": budget, "metric": "ratio of errors",
-        "effect": 1.2345, "ci95": ci95, "verdict": verdict, "minimum_detectable": 0.25,
+        "id": "M9",
+        "statement": "A is better than B | C.",
+        "rule": "Below 1.",
+        "headline": True,
+        "arms": {"a": "arm A", "b": "arm B"},
+        "seeds": [0, 1, 2, 3, 4],
+        "budget": budget,
+        "metric": "ratio of errors",
+        "effect": 1.2345,
+        "ci95": ci95,
+        "verdict": verdict,
+        "minimum_detectable": 0.25,
         "parts": [{"name": "part one", "effect": None, "ci95": None, "verdict": None}],
         "measured": {"a": {"eer": {"mean": 0.125, "sd": 0.5, "n": 5}}, "b": {}},
         "equal_budget": {"parameters": {}, "steps": {}, "held_equal": [], "equal": False, "problems": ["b is larger"]},
-        "cuts": ["fewer steps"], "notes": ["a note"], "seconds": 90.0, "environment": {"cpus": 2},
-    }  # fmt: skip
+        "cuts": ["fewer steps"],
+        "notes": ["a note"],
+        "seconds": 90.0,
+        "environment": {"cpus": 2},
+    }
 
 
 def results(folder, *entries, name="mambo"):
@@ -36,8 +48,18 @@ def test_without_results_the_page_says_so(tmp_path):
 def test_a_full_result_is_shown_with_effect_interval_and_rule(tmp_path):
     shown = results(tmp_path, entry())
     assert "| M9 | A is better than B \\| C. | full | 5 | 1.23 | 1.01 to 1.59 | **refuted** |" in shown
-    for text in ("Below 1.", "ratio of errors: 1.23", "0.25", "part one", "eer 0.125 (0.5)", "not equal: b is larger",
-                 "- a note", "- Cut: fewer steps", "1.5 minutes", "cpus 2"):  # fmt: skip
+    for text in (
+        "Below 1.",
+        "ratio of errors: 1.23",
+        "0.25",
+        "part one",
+        "eer 0.125 (0.5)",
+        "not equal: b is larger",
+        "- a note",
+        "- Cut: fewer steps",
+        "1.5 minutes",
+        "cpus 2",
+    ):
         assert text in shown
     assert "No full run" not in shown
 

@@ -155,3 +155,16 @@ def test_no_generated_page_is_committed():
         or (re.fullmatch(r"docs/(systems|api)/.+\.md", name) and not name.endswith("index.md"))
     ]
     assert not wrong
+
+
+def test_quickstart_has_a_first_command_of_every_system():
+    text = (ROOT / "docs" / "quickstart.md").read_text(encoding="utf-8")
+    missing = [row.system for row in PAPERS if row.works and f"auricle run {row.system}" not in text]
+    assert not missing, "give each system its first command"
+
+
+def test_the_table_of_the_readme_is_the_table_of_names():
+    rows = re.findall(
+        r"^\| \[?`(\w+)`\]?.*\| (\*\*yes\*\*|planned) \|$", PAGES["README.md"].read_text("utf-8"), re.MULTILINE
+    )
+    assert rows == [(row.system, "**yes**" if row.works else "planned") for row in PAPERS]

@@ -25,8 +25,14 @@ pytestmark = [
     ),
 ]
 ENCODER = {
-    "n_mels": 32, "dim": 64, "channels": (8, 16), "time_strides": (2, 2), "mel_strides": (2, 2), "layers": 1, "heads": 2
-}  # fmt: skip
+    "n_mels": 32,
+    "dim": 64,
+    "channels": (8, 16),
+    "time_strides": (2, 2),
+    "mel_strides": (2, 2),
+    "layers": 1,
+    "heads": 2,
+}
 SYSTEM = {"role": "system", "content": "You judge recordings."}
 ROWS = [
     ChatRow(
@@ -58,9 +64,12 @@ def generated(lm: AudioLanguageModel) -> list[str]:
     for row, mel in zip(ROWS, MELS, strict=True):
         ids = torch.tensor([prompt_ids(lm, row, [lm.audio_frames(len(mel))])])
         made = lm.model.generate(
-            input_ids=ids, attention_mask=torch.ones_like(ids), input_features=mel[None], do_sample=False,
+            input_ids=ids,
+            attention_mask=torch.ones_like(ids),
+            input_features=mel[None],
+            do_sample=False,
             max_new_tokens=16,
-        )  # fmt: skip
+        )
         said.append(lm.text(made[0, ids.shape[1] :]))
     return said
 

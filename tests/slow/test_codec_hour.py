@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from auricle.audio.token_files import dumps, loads
 from auricle.systems.unisrcodec.config import laptop
 from auricle.systems.unisrcodec.infer import coder_of
-from auricle.systems.unisrcodec.tokens import dumps, loads
 from auricle.systems.unisrcodec.train import Training
 
 pytestmark = pytest.mark.slow

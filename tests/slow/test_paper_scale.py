@@ -14,9 +14,15 @@ import numpy as np
 import pytest
 
 SETTINGS = (
-    "model.frontend_dim=32", "model.layers=1", "model.n=1", "data.segment_s=1.0", "train.max_steps=4",
-    "train.batch=4", "train.eval_every=2", "train.save_every=2",
-)  # fmt: skip
+    "model.frontend_dim=32",
+    "model.layers=1",
+    "model.n=1",
+    "data.segment_s=1.0",
+    "train.max_steps=4",
+    "train.batch=4",
+    "train.eval_every=2",
+    "train.save_every=2",
+)
 CURVE = ("loss", "grad_norm", "dev_loss")
 pytestmark = pytest.mark.slow
 

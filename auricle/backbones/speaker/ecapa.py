@@ -129,9 +129,7 @@ class SERes2Block(nn.Module):
     def __init__(self, channels: int, scale: int, squeeze: int, dilation: int) -> None:
         super().__init__()
         self.enter = Tdnn(channels, channels)
-        self.branches = nn.ModuleList(
-            Tdnn(channels // scale, channels // scale, 3, dilation) for _ in range(scale - 1)
-        )  # fmt: skip
+        self.branches = nn.ModuleList(Tdnn(channels // scale, channels // scale, 3, dilation) for _ in range(scale - 1))
         self.leave = Tdnn(channels, channels)
         self.squeeze = Squeeze(channels, squeeze)
 

@@ -116,9 +116,7 @@ class VoiceFilter:
         purpose = "The verifier voicefilter"
         self._source = require_weights("voicefilter", purpose) if weights is None else Path(weights)
         self._session = _session(self._source, purpose)
-        self._mel = MelSpectrogram(
-            RATE_HZ, self.n_mels, self.n_fft, self.hop, self.win, window="hamming", center=False
-        )  # fmt: skip
+        self._mel = MelSpectrogram(RATE_HZ, self.n_mels, self.n_fft, self.hop, self.win, window="hamming", center=False)
 
     def embed(self, waves: Sequence[Float], rates_hz: Sequence[int]) -> Float:
         """Embed recordings one by one: an 8-bit model scales its inputs by the largest one in a batch.

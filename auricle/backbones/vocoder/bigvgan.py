@@ -292,16 +292,25 @@ def _described(path: Path) -> tuple[BigVGANConfig, MelContract]:
     try:
         dilations = {tuple(row) for row in values["resblock_dilation_sizes"]}
         config = BigVGANConfig(
-            int(values["num_mels"]), tuple(values["upsample_rates"]), tuple(values["upsample_kernel_sizes"]),
-            int(values["upsample_initial_channel"]), tuple(values["resblock_kernel_sizes"]), dilations.pop(),
-        )  # fmt: skip
+            int(values["num_mels"]),
+            tuple(values["upsample_rates"]),
+            tuple(values["upsample_kernel_sizes"]),
+            int(values["upsample_initial_channel"]),
+            tuple(values["resblock_kernel_sizes"]),
+            dilations.pop(),
+        )
         contract = MelContract(
             int(values["sampling_rate"]), config.n_mels, int(values["n_fft"]), int(values["hop_size"])
         )
         same = {
-            "activation": "snakebeta", "snake_logscale": True, "resblock": "1", "use_tanh_at_final": False,
-            "use_bias_at_final": False, "fmin": 0, "win_size": contract.n_fft,
-        }  # fmt: skip
+            "activation": "snakebeta",
+            "snake_logscale": True,
+            "resblock": "1",
+            "use_tanh_at_final": False,
+            "use_bias_at_final": False,
+            "fmin": 0,
+            "win_size": contract.n_fft,
+        }
         wrong = [
             f"{key}={values.get(key)!r} instead of {value!r}" for key, value in same.items() if values[key] != value
         ]

@@ -44,8 +44,14 @@ def export_corpus(target: Path) -> str:
             "kind": clip.kind,
         }
         cuts.append(manifest.cut(clip.id, file, {name: value for name, value in custom.items() if value}))
-        rows.append({"path": file.relative_to(target).as_posix(), "author": clip.author, "licence": clip.licence,
-                     "changes": f"{clip.changes}; decoded and written as FLAC"})  # fmt: skip
+        rows.append(
+            {
+                "path": file.relative_to(target).as_posix(),
+                "author": clip.author,
+                "licence": clip.licence,
+                "changes": f"{clip.changes}; decoded and written as FLAC",
+            }
+        )
     manifest.write(cuts, target / "clips.jsonl")
     write_jsonl(target / "credits.jsonl", rows)
     shutil.copytree(embedded.folder() / "LICENSES", target / "LICENSES", dirs_exist_ok=True)

@@ -86,4 +86,4 @@ __all__ = [
     "scored_trials",
     "to_manifest",
     "write_trials",
-]  # fmt: skip
+]

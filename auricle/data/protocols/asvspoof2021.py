@@ -23,8 +23,16 @@ LA_ATTACKS = tuple(f"A{number:02d}" for number in range(7, 20))
 LA_CODECS = ("none", "alaw", "pstn", "g722", "ulaw", "gsm", "opus")
 LA_TRANSMISSIONS = ("ita_tx", "sin_tx", "loc_tx", "mad_tx")
 DF_CODECS = (
-    "nocodec", "low_mp3", "high_mp3", "low_m4a", "high_m4a", "low_ogg", "high_ogg", "mp3m4a", "oggm4a",
-)  # fmt: skip
+    "nocodec",
+    "low_mp3",
+    "high_mp3",
+    "low_m4a",
+    "high_m4a",
+    "low_ogg",
+    "high_ogg",
+    "mp3m4a",
+    "oggm4a",
+)
 DF_VOCODERS = (
     "traditional_vocoder",
     "waveform_concatenation",
@@ -46,9 +54,20 @@ DF_SIZES = {
 
 _LA_COLUMNS = ("speaker", "trial", "codec", "transmission", "attack", "key", "trim", "subset")
 _DF_COLUMNS = (
-    "speaker", "trial", "codec", "source", "attack", "key", "trim", "subset", "vocoder", "task", "team", "gender pair",
+    "speaker",
+    "trial",
+    "codec",
+    "source",
+    "attack",
+    "key",
+    "trim",
+    "subset",
+    "vocoder",
+    "task",
+    "team",
+    "gender pair",
     "language",
-)  # fmt: skip
+)
 _TRIMS = ("notrim", "trim")
 _PREFIXES = {"LA": "LA_E_", "DF": "DF_E_"}
 # The languages of the voice conversion challenge 2020.
@@ -57,8 +76,12 @@ _LANGUAGES = {"E": "en", "F": "fi", "G": "de", "M": "zh"}
 
 def _folders(track: str) -> tuple[str, ...]:
     keys = (f"{track}/CM", f"keys/{track}/CM", "keys/CM")
-    return ("", "CM", *keys, *(f"{place}/{key}" for place in (f"ASVspoof2021_{track}_eval", f"{track}-keys-full")
-                               for key in keys))  # fmt: skip
+    return (
+        "",
+        "CM",
+        *keys,
+        *(f"{place}/{key}" for place in (f"ASVspoof2021_{track}_eval", f"{track}-keys-full") for key in keys),
+    )
 
 
 def _audio(track: str, trial: str) -> str:

@@ -33,8 +33,17 @@ _FILES = ("ASVspoof5.train.tsv", "ASVspoof5.dev.track_1.tsv", "ASVspoof5.eval.tr
 _FOLDERS = ("", "ASVspoof5_protocols", "protocols")
 _PARTS = {"T_": ("train", "flac_T"), "D_": ("dev", "flac_D"), "E_": ("eval", "flac_E_eval")}
 _COLUMNS = (
-    "speaker", "file", "gender", "codec", "codec quality", "codec seed", "attack tag", "attack label", "key", "unused",
-)  # fmt: skip
+    "speaker",
+    "file",
+    "gender",
+    "codec",
+    "codec quality",
+    "codec seed",
+    "attack tag",
+    "attack label",
+    "key",
+    "unused",
+)
 
 
 def read_asvspoof5(path: str | Path) -> list[ProtocolRow]:

@@ -143,11 +143,10 @@ def _trial(file: Path, line: int, values: dict[str, str]) -> AttackTrial:
         raise DataError(f"{file}, line {line}: a {kind} trial against {target} in which {speaker} speaks")
     if kind != "spoof" and any(_same(values["test_path"], part) for part in enrol):
         raise DataError(f"{file}, line {line}: {values['test_path']} is tested against its own enrolment")
-    return AttackTrial(
-        target, enrol, values["test_path"], kind, values["generator"], _minutes(file, line, values["train_minutes"]),
-        values["condition"], values.get("language", ""), domain, target if kind == "target" else speaker,
-        values.get("trial", ""), line,
-    )  # fmt: skip
+    minutes = _minutes(file, line, values["train_minutes"])
+    rest = (domain, target if kind == "target" else speaker, values.get("trial", ""), line)
+    how = (values["generator"], minutes, values["condition"], values.get("language", ""))
+    return AttackTrial(target, enrol, values["test_path"], kind, *how, *rest)
 
 
 def _minutes(file: Path, line: int, text: str) -> float | None:

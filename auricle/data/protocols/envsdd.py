@@ -25,9 +25,14 @@ SIZES = {"train": {"bonafide": 27_811, "spoof": 111_244}, "dev": {"bonafide": 7_
 FAKES = (("TTA", "audiogen"), ("TTA", "audioldm1"), ("TTA", "audioldm2"), ("ATA", "audioldm1"))
 
 _FILES = (
-    "dev_track1_train.json", "dev_track1_valid.json", "eval_track1.json", "test_track1.json", "dev_track1.csv",
-    "eval_track1.csv", "test_track1.csv",
-)  # fmt: skip
+    "dev_track1_train.json",
+    "dev_track1_valid.json",
+    "eval_track1.json",
+    "test_track1.json",
+    "dev_track1.csv",
+    "eval_track1.csv",
+    "test_track1.csv",
+)
 _USAGES = {"train": "train", "validation": "dev"}
 _KINDS = ("real", "tta", "ata")
 _SECRET = ("xxx", "real", "", None)

@@ -15,11 +15,22 @@ from auricle.data.rec.packages import Source
 from auricle.data.rec.recording import Recording, slug
 
 _DEBIAN_SPDX = {
-    **SPDX, "GPL-2": "GPL-2.0-only", "GPL-2+": "GPL-2.0-or-later", "GPL-3": "GPL-3.0-only",
-    "GPL-3+": "GPL-3.0-or-later", "LGPL-2.1+": "LGPL-2.1-or-later", "LGPL-3.0-or-later": "LGPL-3.0-or-later",
-    "zlib": "Zlib", "Zlib": "Zlib", "CC-BY-1.0": "CC-BY-1.0", "CC-BY-2.0": "CC-BY-2.0", "CC-BY-SA-2.0": "CC-BY-SA-2.0",
-    "CC-BY-SA-2.5": "CC-BY-SA-2.5", "ISC": "ISC", "Apache-2.0": "Apache-2.0",
-}  # fmt: skip
+    **SPDX,
+    "GPL-2": "GPL-2.0-only",
+    "GPL-2+": "GPL-2.0-or-later",
+    "GPL-3": "GPL-3.0-only",
+    "GPL-3+": "GPL-3.0-or-later",
+    "LGPL-2.1+": "LGPL-2.1-or-later",
+    "LGPL-3.0-or-later": "LGPL-3.0-or-later",
+    "zlib": "Zlib",
+    "Zlib": "Zlib",
+    "CC-BY-1.0": "CC-BY-1.0",
+    "CC-BY-2.0": "CC-BY-2.0",
+    "CC-BY-SA-2.0": "CC-BY-SA-2.0",
+    "CC-BY-SA-2.5": "CC-BY-SA-2.5",
+    "ISC": "ISC",
+    "Apache-2.0": "Apache-2.0",
+}
 _MOH = "usr/share/asterisk/moh/"
 # package: folder of its sounds, and how that folder is called in the source package
 _NAMED = {

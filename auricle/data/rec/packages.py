@@ -44,4 +44,4 @@ PROFILES: dict[str, tuple[Source, ...]] = {
         Source("lomiri-sounds", "named"),
         Source("bucklespring-data", "named", "Ico Doornekampt", "GPL-2.0-or-later"),
     ),
-}  # fmt: skip
+}

@@ -24,17 +24,30 @@ from auricle.data.rec.packages import Source
 from auricle.data.rec.recording import Recording, slug
 
 _COLOMBIAN = prompts.Voice(
-    "es-b", "p7", "es", "asterisk-prompt-es-co", "es", ".gsm",
-    "Avatar Ltda., voice of July E. Jiménez, http://www.avatar.com.co/", "GPL-2.0-only",
-)  # fmt: skip
+    "es-b",
+    "p7",
+    "es",
+    "asterisk-prompt-es-co",
+    "es",
+    ".gsm",
+    "Avatar Ltda., voice of July E. Jiménez, http://www.avatar.com.co/",
+    "GPL-2.0-only",
+)
 # Folders of Tux Paint's numbers and letters: other people read them than the descriptions, and not always one.
 _OTHER_READERS = ("symbols/alphabets/", "symbols/math/")
 _STAMPS = "usr/share/tuxpaint/stamps/"
 # Language of the spoken descriptions: pseudonym of its volunteer.
 _VOLUNTEERS = {
-    "be": "be-a", "bg": "bg-a", "ca": "ca-a", "da": "da-a", "el": "el-a", "es": "es-c", "fr": "fr-c", "ro": "ro-a",
+    "be": "be-a",
+    "bg": "bg-a",
+    "ca": "ca-a",
+    "da": "da-a",
+    "el": "el-a",
+    "es": "es-c",
+    "fr": "fr-c",
+    "ro": "ro-a",
     "ru": "ru-b",
-}  # fmt: skip
+}
 # A speaker encoder (GE2E) finds one voice in each language, but a second one, in animals alone, in these two.
 _SECOND_READER_OF_ANIMALS = ("ca", "fr")
 _FISH = "usr/share/games/fillets-ng/"
@@ -203,9 +216,12 @@ def letter_recordings(source: Source, package: Package, helps: dict[str, Package
         word = said.get(inner, "").strip()
         speaker = f"{folder.lower().replace('_', '-')}-k"
         extra = {
-            "speaker": speaker, "speaker_group": f"k-{folder.lower().replace('_', '-')}",
-            "language": folder.split("_")[0], "text": word, "label": word.lower(),
-        }  # fmt: skip
+            "speaker": speaker,
+            "speaker_group": f"k-{folder.lower().replace('_', '-')}",
+            "language": folder.split("_")[0],
+            "text": word,
+            "label": word.lower(),
+        }
         name = slug("letters", inner.removesuffix(".ogg").replace("/", "-"))
         load = partial(package.read, path)
         yield Recording(name, "speech", path, ".ogg", load, source.author, source.licence, extra)

@@ -40,8 +40,18 @@ def speak(text: str, language: str, rng: np.random.Generator, variant: str) -> S
     loader = require("espeakng_loader", "gpl", "the spoof family 'espeak'")
     pace, pitch = int(rng.integers(*WORDS_A_MINUTE)), int(rng.integers(*PITCHES))
     languages = "en-us" if language == "en" else f"{language},{language.split('-')[0]}"
-    command = [sys.executable, "-I", "-S", str(PROCESS), str(loader.get_library_path()), str(loader.get_data_path()),
-               languages, variant, str(pace), str(pitch)]  # fmt: skip
+    command = [
+        sys.executable,
+        "-I",
+        "-S",
+        str(PROCESS),
+        str(loader.get_library_path()),
+        str(loader.get_data_path()),
+        languages,
+        variant,
+        str(pace),
+        str(pitch),
+    ]
     try:
         done = subprocess.run(command, input=text.encode(), capture_output=True, check=False, timeout=TIMEOUT_S)
     except subprocess.TimeoutExpired:

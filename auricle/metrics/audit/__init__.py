@@ -20,7 +20,7 @@ from collections.abc import Sequence
 
 from auricle.core.errors import ConfigError
 from auricle.metrics.audit.detector import Detector
-from auricle.metrics.audit.rows import Audit, AuditRow, Decisions
+from auricle.metrics.audit.rows import Audit, AuditRow, Decisions, edge_notes
 from auricle.metrics.audit.trials import DOMAINS, KINDS, TEXT_COLUMNS, AttackTrials, Column
 from auricle.metrics.audit.verifier import Verifier, speaker_pairs
 from auricle.metrics.verification import OperatingPoint
@@ -80,7 +80,7 @@ def audit(
     detector = None if trials.detector is None else Detector(verifier, detector_threshold)
     rows, decisions = verifier.rate_rows(None if detector is None else detector.passed)
     rows += [*verifier.score_rows(), *verifier.calibrated_rows(dev), *(detector.rows() if detector else ())]
-    notes = []
+    notes = edge_notes(rows)
     if verifier.speakers.n < 2:
         notes.append("one claimed speaker: no intervals over speakers")
     elif verifier.speakers.n < 10:

@@ -10,7 +10,7 @@ import numpy as np
 from auricle.core.errors import DataError
 from auricle.metrics.audit.counts import bins_of, grid, resolution
 from auricle.metrics.audit.exact import exact_eer, least_cost
-from auricle.metrics.audit.rows import AuditRow, value_row
+from auricle.metrics.audit.rows import AuditRow, units_of, value_row
 from auricle.metrics.audit.trials import AttackTrials, Column, Index, Mask
 from auricle.metrics.audit.verifier import Verifier
 from auricle.metrics.detection import EqualErrorRate, eer_from_counts
@@ -88,9 +88,9 @@ class Detector:
         for name, held in self.parts.items():
             where = {} if name == "all" else {"domain": name}
             size = held.real.size + held.fake.size
-            smaller = min(held.real.size, held.fake.size)
+            smaller, units = min(held.real.size, held.fake.size), units_of(self.trials, *held[:2])
             yield value_row(
-                "detector_eer", exact[name], size, speakers, again[name], held.note, smaller=smaller, **where
+                "detector_eer", exact[name], size, speakers, again[name], held.note, smaller, units, **where
             )
         if "in" in exact and "out" in exact:
             ratio = exact["out"] / exact["in"] if exact["in"] > 0 else None

@@ -61,9 +61,12 @@ def exact_eer(real: FloatArray, fake: FloatArray, steps: FloatArray) -> EqualErr
 
 
 def least_cost(
-    missed: FloatArray, accepted: Sequence[FloatArray], miss_weight: float, accept_weights: Sequence[float],
+    missed: FloatArray,
+    accepted: Sequence[FloatArray],
+    miss_weight: float,
+    accept_weights: Sequence[float],
     steps: FloatArray,
-) -> float:  # fmt: skip
+) -> float:
     """Measure min over thresholds of miss_weight * miss rate + sum of accept_weights * false-accept rates.
 
     Args:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,15 +14,21 @@ from auricle.metrics.shares import FEWEST_ITEMS, at_edge
 from auricle.metrics.trials import FloatArray
 from auricle.metrics.verification import OperatingPoint
 
+EXACT = "exact limits"  # in the notes of rows
 # ways to cut each kind of trial; the empty one is all of it
 _CUTS = {
     "target": ((), ("condition",), ("language",)),
     "zero_effort": ((), ("condition",), ("language",)),
     "spoof": (
-        (), ("generator",), ("condition",), ("language",), ("domain",), ("generator", "condition"),
+        (),
+        ("generator",),
+        ("condition",),
+        ("language",),
+        ("domain",),
+        ("generator", "condition"),
         ("generator", "language"),
     ),
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)
@@ -149,16 +155,47 @@ class Cell:
 
 @dataclass(frozen=True)
 class Rate:
-    """A share of trials: exactly, and in each replicate with the threshold as it is and set again (None if given)."""
+    """A share of trials: exactly, and in each replicate with the threshold as it is and set again (None if given).
+
+    Attributes:
+        value: the share.
+        n: trials.
+        fixed: in each replicate.
+        again: the same with the threshold set again.
+        units: claimed speakers behind it; where a share is 0 or 1, what its exact limits rest on: see `units_of`.
+    """
 
     value: float
     n: int
     fixed: FloatArray
     again: FloatArray | None
+    units: int = 0
 
     def refused(self) -> Rate:
         """Give the share of the others."""
-        return Rate(1 - self.value, self.n, 1 - self.fixed, None if self.again is None else 1 - self.again)
+        again = None if self.again is None else 1 - self.again
+        return Rate(1 - self.value, self.n, 1 - self.fixed, again, self.units)
+
+
+def units_of(trials: AttackTrials, *parts: Index) -> int:
+    """Count what exact limits rest on: claimed speakers or clips, whichever are fewer, in the smallest of some parts.
+
+    Args:
+        trials: all trials.
+        parts: indices of trials, a part of them each.
+    """
+    columns = [column for column in (trials.target, trials.test) if column is not None]
+    return min(int(np.count_nonzero(np.bincount(column.codes[rows]))) for column in columns for rows in parts)
+
+
+def edge_notes(rows: Iterable[AuditRow]) -> list[str]:
+    """Say once what the intervals at 0 and 100 % are, where there are such."""
+    if not any(EXACT in row.note for row in rows):
+        return []
+    return [
+        f"where none or all of the trials pass, the interval has the {EXACT} (Clopper-Pearson) of as many trials as "
+        "there are claimed speakers or clips, whichever are fewer"
+    ]
 
 
 def cells(trials: AttackTrials, kind: str, rows: Index) -> Iterator[Cell]:
@@ -205,8 +242,9 @@ def rate_row(
 ) -> AuditRow:
     """Make the row of a rate at an operating point.
 
-    A share of none or of all its trials has the exact limits of that many trials at least, and one of fewer than
-    `FEWEST_ITEMS` trials no interval.
+    A share of none or of all its trials has the exact limits of its speakers or clips, whichever are fewer (see
+    `units_of`). One of fewer than `FEWEST_ITEMS` trials or of one speaker has no interval, nor has one whose replicates
+    are all alike.
 
     Args:
         name: of the row.
@@ -218,8 +256,8 @@ def rate_row(
     """
     fixed = speakers.interval(rate.fixed)
     again = fixed if rate.again is None else speakers.interval(rate.again)
-    if share:
-        fixed, again = (_of_share(rate.value, rate.n, one) for one in (fixed, again))
+    size = rate.n if share else None
+    fixed, again = (_judged(rate.value, size, rate.units, one) for one in (fixed, again))
     return AuditRow(
         name=name,
         value=rate.value,
@@ -242,6 +280,7 @@ def value_row(
     replicates: FloatArray,
     note: str = "",
     smaller: int | None = None,
+    units: int = 0,
     **part: Any,
 ) -> AuditRow:
     """Make the row of a number without operating point; one that is not finite becomes None.
@@ -253,22 +292,36 @@ def value_row(
         speakers: who is resampled.
         replicates: the figure in each replicate.
         note: why there is no figure or interval.
-        smaller: of an EER, the trials of the smaller class; at 0 and at 1 its interval has their exact limits.
+        smaller: of an EER, the trials of the smaller class.
+        units: of an EER, what exact limits rest on.
         **part: what the row is of.
     """
     if value is not None and not np.isfinite(value):
         value = None
     interval = speakers.interval(replicates)
-    if smaller is not None and value is not None:
-        interval = _of_share(value, smaller, interval)
+    if value is not None:
+        interval = _judged(value, smaller, units, interval)
     says = "; ".join(text for text in (note, interval.note) if text)
     return AuditRow(name, value, n, None if value is None else interval.ci95, note=says, **part)
 
 
-def _of_share(value: float, n: int, interval: Interval) -> Interval:
-    """Give what the trials themselves allow, where the speakers' replicates are all alike or the trials are few."""
+def _judged(value: float, size: int | None, units: int, interval: Interval) -> Interval:
+    """Give no interval that says nothing: exact limits at 0 and 1, none of few trials or of replicates all alike.
+
+    Args:
+        value: the number.
+        size: trials of a share; None for what is no share.
+        units: what exact limits rest on.
+        interval: over speakers.
+    """
     if interval.ci95 is None:
         return interval
-    if n < FEWEST_ITEMS:
+    if size is not None and size < FEWEST_ITEMS:
         return Interval(None, f"fewer than {FEWEST_ITEMS} trials: no interval")
-    return Interval(at_edge(value, interval.ci95, n), interval.note)
+    if size is not None and units < 2:
+        return Interval(None, "one claimed speaker or clip: no interval over speakers")
+    if size is not None and value in (0.0, 1.0):
+        return Interval(at_edge(value, interval.ci95, units), f"{EXACT} of {units} speakers or clips")
+    if interval.ci95[0] == interval.ci95[1]:
+        return Interval(None, "the replicates are all alike: no interval")
+    return interval

@@ -144,8 +144,17 @@ class AttackTrials:
     """
 
     __slots__ = (
-        "condition", "detector", "domain", "generator", "kind", "language", "score", "speaker", "target", "test",
-    )  # fmt: skip
+        "condition",
+        "detector",
+        "domain",
+        "generator",
+        "kind",
+        "language",
+        "score",
+        "speaker",
+        "target",
+        "test",
+    )
 
     def __init__(
         self,
@@ -214,8 +223,9 @@ class AttackTrials:
         claimed, speaks = self.shared_codes()
         same, known = claimed == speaks, self.speaker != ""
         for kind, wrong, says in (
-            ("target", ~same, "someone else speaks"), ("zero_effort", same, "the claimed speaker speaks"),
-        ):  # fmt: skip
+            ("target", ~same, "someone else speaks"),
+            ("zero_effort", same, "the claimed speaker speaks"),
+        ):
             odd = np.flatnonzero((self.kind == kind) & known & wrong)
             if odd.size:
                 at = int(odd[0])
@@ -246,12 +256,17 @@ class AttackTrials:
             rows: mask or places of the trials to keep.
         """
         return AttackTrials(
-            self.score[rows], self.kind[rows], self.target[rows], self.speaker[rows], self.generator[rows],
-            self.language[rows], self.condition[rows],
+            self.score[rows],
+            self.kind[rows],
+            self.target[rows],
+            self.speaker[rows],
+            self.generator[rows],
+            self.language[rows],
+            self.condition[rows],
             detector=None if self.detector is None else self.detector[rows],
             domain=None if self.domain is None else self.domain[rows],
             test=None if self.test is None else self.test[rows],
-        )  # fmt: skip
+        )
 
 
 def _or_empty(values: Column | npt.ArrayLike | None, size: int) -> Column:

@@ -11,7 +11,7 @@ from auricle.core.errors import ConfigError, DataError
 from auricle.metrics.adcf import ASVSPOOF5, COST_MODEL, AdcfCosts, a_dcf_of_rates, adcf_weights
 from auricle.metrics.audit.counts import Speakers, accepted, bins_of, grid, resolution
 from auricle.metrics.audit.exact import exact_eer, least_cost
-from auricle.metrics.audit.rows import AuditRow, Cell, Decisions, Rate, cells, rate_row, value_row
+from auricle.metrics.audit.rows import AuditRow, Cell, Decisions, Rate, cells, rate_row, units_of, value_row
 from auricle.metrics.audit.trials import KINDS, AttackTrials, Index, Mask
 from auricle.metrics.calibration import fit_platt
 from auricle.metrics.detection import act_dcf, cllr, eer_from_counts, eer_index, min_dcf_from_counts
@@ -62,9 +62,13 @@ class Verifier:
     """The verifier under audit: sorted scores, operating points and what every replicate makes of them."""
 
     def __init__(
-        self, trials: AttackTrials, fars: Sequence[float], points: Sequence[OperatingPoint] | None,
-        replicates: int, seed: int,
-    ) -> None:  # fmt: skip
+        self,
+        trials: AttackTrials,
+        fars: Sequence[float],
+        points: Sequence[OperatingPoint] | None,
+        replicates: int,
+        seed: int,
+    ) -> None:
         """Set the thresholds, unless they are given, and draw the replicates.
 
         Raises:
@@ -162,18 +166,18 @@ class Verifier:
         speakers, width = self.speakers, self.steps.size + 1
         table = speakers.table(cell.rows, self.bins, width)
         each, counts = table.sum(axis=1), accepted(table)
-        alone, taken = self._shares(cell.rows.size, each, counts), counts[:, self.exact].sum(axis=0)
+        alone, taken = self._shares(cell, each, counts), counts[:, self.exact].sum(axis=0)
         if passed is None:
             return alone, [], np.empty((len(self.points), 0), np.int64)
         table = speakers.table(cell.rows[passed[cell.rows]], self.bins, width)
         through, counts = np.full(len(self.points), table.sum()), accepted(table)
         both = counts[:, self.exact].sum(axis=0)
         numbers = np.stack([both, taken, through], axis=1).astype(np.int64)
-        return alone, self._shares(cell.rows.size, each, counts), numbers
+        return alone, self._shares(cell, each, counts), numbers
 
-    def _shares(self, n: int, each: FloatArray, counts: FloatArray) -> list[Rate]:
-        """Divide accepted trials by all of `n`: by speaker `each`, (G,), and `counts` at each step, (G, K)."""
-        speakers = self.speakers
+    def _shares(self, cell: Cell, each: FloatArray, counts: FloatArray) -> list[Rate]:
+        """Divide accepted trials by all of a part: by speaker `each`, (G,), and `counts` at each step, (G, K)."""
+        speakers, n = self.speakers, cell.rows.size
         with np.errstate(invalid="ignore", divide="ignore"):
             # a replicate without such trials has 0 of 0, which is NaN
             total = speakers.resample(each)
@@ -181,8 +185,10 @@ class Verifier:
             by_step = np.ascontiguousarray(counts.T)
             again = [speakers.resample_at(by_step, chosen) / total for chosen in self.again]
         values = counts[:, self.exact].sum(axis=0) / n
+        edge = bool(np.isin(values, (0.0, 1.0)).any())
+        units = units_of(self.trials, cell.rows) if edge else int(np.count_nonzero(each))
         return [
-            Rate(float(value), n, fixed[:, number], None if self.given else again[number])
+            Rate(float(value), n, fixed[:, number], None if self.given else again[number], units)
             for number, value in enumerate(values)
         ]
 
@@ -217,9 +223,15 @@ class Verifier:
         n = cell.rows.size
         for point, (both, taken, through) in zip(self.points, numbers.tolist(), strict=True):
             yield Decisions(
-                point.far_target, kind, cell.part.get("generator"), n,
-                accepted=both, by_verifier=through - both, by_detector=taken - both, by_both=n - taken - through + both,
-            )  # fmt: skip
+                point.far_target,
+                kind,
+                cell.part.get("generator"),
+                n,
+                accepted=both,
+                by_verifier=through - both,
+                by_detector=taken - both,
+                by_both=n - taken - through + both,
+            )
 
     def _costs(self, prefix: str, rates: dict[str, list[Rate]]) -> Iterator[AuditRow]:
         for number, point in enumerate(self.points):
@@ -238,8 +250,9 @@ class Verifier:
         """Give the numbers without operating point: EER, minimum costs, mean scores."""
         yes, no, fake = (self.sorted[kind] for kind in KINDS)
         both, told = yes.size + no.size, self.replicates
-        smaller = min(yes.size, no.size)
-        yield value_row("eer", exact_eer(yes, no, self.grid).eer, both, self.speakers, told.eer, smaller=smaller)
+        smaller, units = min(yes.size, no.size), units_of(self.trials, self.rows["target"], self.rows["zero_effort"])
+        equal = exact_eer(yes, no, self.grid).eer
+        yield value_row("eer", equal, both, self.speakers, told.eer, smaller=smaller, units=units)
         note = f"p_target {DCF['p_target']}, costs {DCF['c_miss']:g} and {DCF['c_fa']:g}"
         weights = DCF["p_target"] * DCF["c_miss"], (1 - DCF["p_target"]) * DCF["c_fa"]
         lowest = least_cost(yes, [no], weights[0], weights[1:], self.grid) / min(weights)

@@ -11,16 +11,32 @@ from auricle.nn.quantize.residual import ResidualVQ
 from auricle.nn.quantize.scalar import FSQ, LFQ
 
 __all__ = [
-    "FSQ", "KINDS", "LFQ", "VQ", "EmaVQ", "Quantised", "Quantizer", "ResidualVQ", "SimVQ", "make_quantizer",
+    "FSQ",
+    "KINDS",
+    "LFQ",
+    "VQ",
+    "EmaVQ",
+    "Quantised",
+    "Quantizer",
+    "ResidualVQ",
+    "SimVQ",
+    "make_quantizer",
     "straight_through",
-]  # fmt: skip
+]
 
 KINDS = ("simvq", "vq", "ema", "fsq", "lfq")
 # the level sets that the paper of FSQ (2309.15505, table 1) proposes for these codebook sizes
 FSQ_LEVELS = {
-    64: (8, 8), 256: (8, 6, 5), 512: (8, 8, 8), 1024: (8, 5, 5, 5), 2048: (8, 8, 6, 5), 4096: (7, 5, 5, 5, 5),
-    8192: (8, 8, 8, 6, 5), 16384: (8, 8, 8, 8, 5), 65536: (8, 8, 8, 5, 5, 5),
-}  # fmt: skip
+    64: (8, 8),
+    256: (8, 6, 5),
+    512: (8, 8, 8),
+    1024: (8, 5, 5, 5),
+    2048: (8, 8, 6, 5),
+    4096: (7, 5, 5, 5, 5),
+    8192: (8, 8, 8, 6, 5),
+    16384: (8, 8, 8, 8, 5),
+    65536: (8, 8, 8, 5, 5, 5),
+}
 
 
 def make_quantizer(

@@ -305,10 +305,8 @@ class _Change(NamedTuple):
     def of(cls, side: _Local, sizes: _Sizes) -> _Change:
         """Make room for them; what is added to begins at zero."""
         logs = side.rows.new_zeros(sizes.chunks, sizes.heads, sizes.chunk)
-        return cls(
-            torch.zeros_like(side.rows), torch.zeros_like(side.columns), logs, torch.zeros_like(logs),
-            torch.zeros_like(side.through),
-        )  # fmt: skip
+        like = torch.zeros_like
+        return cls(like(side.rows), like(side.columns), logs, like(logs), like(side.through))
 
     def as_inputs(self, inputs: list[Tensor]) -> Iterator[Tensor]:
         """Give them the shapes and types of the side that was given."""

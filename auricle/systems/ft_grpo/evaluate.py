@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from auricle.core.errors import AuricleError
 from auricle.core.report import MetricRow
 from auricle.core.run import RunFolder
 from auricle.core.seed import derive
@@ -23,6 +22,7 @@ from auricle.metrics.calibration import Label
 from auricle.metrics.evidence import Estimate
 from auricle.metrics.rows import eer_row, percent
 from auricle.report.evaluation import Evaluation
+from auricle.report.spared import Spared
 from auricle.systems.ft_grpo import counterfactual, data, page
 from auricle.systems.ft_grpo.config import FtGrpoConfig
 from auricle.systems.ft_grpo.data import Item
@@ -48,7 +48,6 @@ PER_TYPE = (
 CONSTANT = ("accuracy", "balanced_accuracy", "macro_f1")  # the rows of the answer "fake"
 DOMAINS = {"frequency": "band", "time": "bin"}
 CUTS_AT_ONCE = 16  # of a user's manifest
-FAILURES = (AuricleError, ValueError, ArithmeticError)  # what costs a row, and not the report
 Rows = tuple[list[MetricRow], list[str]]  # and sentences for the report's warnings
 
 
@@ -95,7 +94,7 @@ def evaluate(cfg: FtGrpoConfig, run: RunFolder) -> Evaluation:
     majority = constants(data.load(run, "train"))
     test = predictions_of(detector, data.load(run, "test"))
     rows, notes = set_rows(cfg, test, SETS["test"], majority)
-    by_set = {"test": test}
+    by_set, spared = {"test": test}, Spared()
 
     def of_set(name: str) -> list[MetricRow]:
         by_set[name] = predictions_of(detector, data.load(run, name))
@@ -108,15 +107,15 @@ def evaluate(cfg: FtGrpoConfig, run: RunFolder) -> Evaluation:
         return as_baseline(set_rows(cfg, predictions_of(other, test.items), "", majority)[0], BASELINES[checkpoint])
 
     for name in [name for name in SETS if name in data.sets(run) and name != "test"]:
-        rows += or_note(notes, f"the set {SETS[name]}", partial(of_set, name))
+        rows += spared.rows(f"the set {SETS[name]}", partial(of_set, name))
     for checkpoint in [name for name in BASELINES if (run.checkpoints / name).is_dir()]:
-        rows += or_note(notes, f"the baseline {BASELINES[checkpoint]}", partial(of_baseline, checkpoint))
-    rows += or_note(notes, "the counterfactuals", partial(counterfactual_rows, cfg, detector, test.items))
-    shown = page.page(test.items, test.generations, detector.calibration.threshold, cfg.eval.pictures, notes)
+        rows += spared.rows(f"the baseline {BASELINES[checkpoint]}", partial(of_baseline, checkpoint))
+    rows += spared.rows("the counterfactuals", partial(counterfactual_rows, cfg, detector, test.items))
+    shown = page.page(test.items, test.generations, detector.calibration.threshold, cfg.eval.pictures, spared)
     return Evaluation(
         rows=rows,
         data=cfg.data.source,
-        warnings=[*([LAPTOP] if detector.toy else []), *notes],
+        warnings=[*([LAPTOP] if detector.toy else []), *notes, *spared.notes()],
         extra={"texts": len(set(test.generations.texts)), "kinds": kind_table(test)},
         scores={f"{name}.jsonl": score_lines(predictions) for name, predictions in by_set.items()},
         page=shown,
@@ -147,15 +146,16 @@ def evaluate_manifest(cfg: FtGrpoConfig, run: RunFolder, path: str | Path) -> Ev
         windows = detector.windows([mono_cut(cut)[:2] for cut in part])
         found += [Heard.of(cut, mean_score(own), detector) for cut, own in zip(part, windows, strict=True)]
     rows, notes = heard_rows(cfg, found, "all")
+    spared = Spared()
     kinds = sorted({one.type for one in found if one.type})
     for kind in kinds if len(kinds) > 1 else ():
         of_kind = [one for one in found if one.type == kind]
-        rows += or_note(notes, f"the type {kind}", partial(_of_kind, cfg, of_kind, kind, notes))
+        rows += spared.rows(f"the type {kind}", partial(_of_kind, cfg, of_kind, kind, notes))
     name = Path(path).stem
     return Evaluation(
         rows=rows,
         data=name,
-        warnings=[*([LAPTOP] if detector.toy else []), *notes],
+        warnings=[*([LAPTOP] if detector.toy else []), *notes, *spared.notes()],
         toy=detector.toy,
         scores={f"{name}.jsonl": [one.line() for one in found]},
     )
@@ -212,15 +212,6 @@ def _of_kind(cfg: FtGrpoConfig, found: Sequence[Heard], kind: str, notes: list[s
     rows, said = heard_rows(cfg, found, kind)
     notes.extend(said)
     return rows
-
-
-def or_note(notes: list[str], what: str, make: Callable[[], list[MetricRow]]) -> list[MetricRow]:
-    """Give rows; where they cannot be had, none of them and a note that says so, for the report's other rows stand."""
-    try:
-        return make()
-    except FAILURES as error:
-        notes.append(f"{what} could not be measured and has no rows: {error}")
-        return []
 
 
 def predictions_of(detector: Detector, items: Sequence[Item]) -> Predictions:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 
-from auricle.core.errors import AuricleError
 from auricle.data.worlds.artefacts import RATE_HZ
 from auricle.report.evaluation import Page
 from auricle.report.players import Player
 from auricle.report.plots import Curve, Histogram, Plot
+from auricle.report.spared import Spared
 from auricle.report.spectrogram import Spectrogram, draw
 from auricle.systems.ft_grpo.boxes import HIGH_HZ, claimed_boxes, true_boxes
 from auricle.systems.ft_grpo.data import Item
@@ -28,7 +29,7 @@ NOTES = (
 FIGURES = "Claimed and true evidence (claimed solid, true dashed; chosen before any answer was seen)"
 
 
-def page(test: Sequence[Item], generations: Generations, threshold: float, pictures: int, warnings: list[str]) -> Page:
+def page(test: Sequence[Item], generations: Generations, threshold: float, pictures: int, spared: Spared) -> Page:
     """Put together what stands beside the tables.
 
     Args:
@@ -36,7 +37,7 @@ def page(test: Sequence[Item], generations: Generations, threshold: float, pictu
         generations: what the model wrote about them.
         threshold: of the score, drawn in.
         pictures: annotated spectrograms and players.
-        warnings: gets a sentence for each picture that cannot be drawn, which is left out.
+        spared: a picture that cannot be drawn is left out, and named.
     """
     real = np.array([item.label == "real" for item in test])
     types = np.array([item.type or "all" for item in test])
@@ -45,12 +46,8 @@ def page(test: Sequence[Item], generations: Generations, threshold: float, pictu
         for kind in dict.fromkeys(types)
     ]
     chosen = [(test[index], generations.texts[index]) for index in examples(test, pictures)]
-    drawn = []
-    for item, text in chosen:
-        try:
-            drawn.append(picture(item, text))
-        except (AuricleError, ValueError, ArithmeticError) as error:
-            warnings.append(f"the picture of {item.id} could not be drawn: {error}")
+    tried = [spared(f"the picture of {item.id}", partial(picture, item, text)) for item, text in chosen]
+    drawn = [plot for plot in tried if plot is not None]
     return Page(
         notes=NOTES,
         curves=[Curve(*each) for each in classes],

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from auricle.backbones.architecture import XLS_R_300M_ID, XLS_R_300M_REVISION, described
 from auricle.core.config import Config, override
 from auricle.core.errors import ConfigError
+from auricle.data import corpora
 from auricle.train.recipe import Recipe
 
 Topology = Literal["mambo1", "mambo2", "mambo3", "mambo4", "transformer"]
@@ -138,6 +139,51 @@ class MamboConfig(Config):
     data: DataConfig = DataConfig()
     train: TrainConfig = TrainConfig()
     eval: EvalConfig = EvalConfig()
+
+    def ignored(self) -> dict[str, str]:
+        """Name the settings that decide nothing beside the others, each with the reason."""
+        model, kinds = self.model, {"mambo1": {"ffn"}, "mambo2": {"mha"}, "transformer": {"mha", "ffn"}}
+        has = kinds.get(model.topology, {"ffn", "mha"}) | ({"gdn"} if model.mixer == "gdn" else set())
+        found: dict[str, str] = {}
+        if model.frontend != "ssl":
+            reason = (
+                f"model.frontend={model.frontend} takes no speech encoder; set model.frontend=ssl, and "
+                "model.frontend_dim to the encoder's width"
+            )
+            names = ("encoder", "encoder_revision", "encoder_layer", "encoder_freeze")
+            found |= dict.fromkeys((f"model.{name}" for name in names), reason)
+        if not has & {"mha", "gdn"}:
+            found["model.heads"] = f"nothing in model.topology={model.topology} has heads"
+        if "ffn" not in has:
+            found["model.ffn_hidden"] = f"model.topology={model.topology} has no feed-forward"
+        if model.topology == "transformer":
+            reason = "model.topology=transformer has no mixer"
+            found |= dict.fromkeys(("model.mixer", "model.d_state", "model.head_dim"), reason)
+        if self.train.loss == "wce":
+            found["train.gamma"] = "train.loss=wce has no gamma"
+        if self.eval.average > self.train.keep_best:
+            found["eval.average"] = f"train.keep_best={self.train.keep_best} checkpoints are kept"
+        if not self.eval.controls:
+            found["eval.control_steps"] = "eval.controls=false trains no control detector"
+        if self.data.source not in corpora.NAMES:
+            found |= dict.fromkeys(_OF_A_CORPUS, f"the clips of {self.data.source} are taken as they are")
+        return found
+
+
+# Settings of the spoofs, of the chain and of the leak checks, which a manifest of one's own does not go through.
+_OF_A_CORPUS = (
+    "data.seed",
+    "data.min_clip_s",
+    "data.max_clip_s",
+    "data.clips_per_voice",
+    "data.spoofs_per_clip",
+    "data.test_share",
+    "data.channels",
+    "data.noise_snr_db",
+    "data.foreign_channels",
+    "data.workers",
+    "eval.control_steps",
+)
 
 
 def paper() -> MamboConfig:

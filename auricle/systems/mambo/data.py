@@ -8,6 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
+
+from auricle.audio.channel import CHANNELS
 from auricle.core.errors import ConfigError
 from auricle.core.run import RunFolder
 from auricle.core.seed import rng
@@ -18,6 +21,7 @@ from auricle.data.splits import drop_shared_texts, split_groups
 from auricle.data.spoof import FAMILIES
 from auricle.systems.mambo.build import CONTROLS, Utterance, build
 from auricle.systems.mambo.config import DataConfig, MamboConfig
+from auricle.systems.mambo.network import Network
 
 if TYPE_CHECKING:
     from lhotse import CutSet
@@ -36,13 +40,18 @@ def prepare(cfg: MamboConfig, run: RunFolder) -> dict[str, Any]:
         Counts per split and family, and what was skipped.
 
     Raises:
-        ConfigError: an unknown spoof family or source.
+        ConfigError: an unknown spoof family, channel or source; sizes that cannot be built, or no speech encoder.
+        CheckpointError: weights of the speech encoder that are missing, damaged or do not fit.
+        MissingExtra: ``ssl`` without Transformers.
         DataError: too few voices, or a split without one of the classes.
     """
     if cfg.data.source in corpora.NAMES:
+        _check_chain(cfg.data)
+        _check_network(cfg)
         sets, facts = _from_corpus(cfg.data, run)
     else:
         sets, how = split_manifest(cfg.data.source, cfg.data.split)
+        _check_network(cfg)
         facts = {"split": how}
     for name, cuts in sets.items():
         if name in fields.SPLITS:
@@ -50,6 +59,33 @@ def prepare(cfg: MamboConfig, run: RunFolder) -> dict[str, Any]:
         manifest.write(cuts, run.manifests / f"{name}.jsonl")
         facts[name] = dict(sorted(Counter(cut.custom[fields.LABEL] for cut in cuts).items()))
     return facts
+
+
+def _check_network(cfg: MamboConfig) -> None:
+    """Refuse sizes, packages and weights with which training could only fail, before anything is built."""
+    with torch.random.fork_rng(devices=[]):
+        network = Network(cfg)
+    if network.encoder is not None:
+        network.encoder.fetch()
+
+
+def _check_chain(cfg: DataConfig) -> None:
+    """Refuse families and channels that there are not, and a corpus whose leak checks cannot be made."""
+    unknown = [name for name in (*cfg.seen, *cfg.unseen) if name not in FAMILIES]
+    if unknown:
+        raise ConfigError(f"no spoof family {', '.join(unknown)}; families: {', '.join(FAMILIES)}")
+    unknown = [name for name in (*cfg.channels, *cfg.foreign_channels) if name not in ("none", *CHANNELS)]
+    if unknown:
+        raise ConfigError(f"no channel {', '.join(unknown)}; channels: none, {', '.join(CHANNELS)}")
+    if not set(cfg.channels) - {"none"}:
+        raise ConfigError(
+            f"data.source={cfg.source} without a codec in data.channels: its leak checks cannot be made. "
+            "--preset paper is for labelled clips of yours: give --data MANIFEST, and model.encoder=FOLDER unless the "
+            "weights may be fetched"
+        )
+    empty = [name for name in ("seen", "foreign_channels") if not getattr(cfg, name)]
+    if empty:
+        raise ConfigError(f"data.{empty[0]} is empty; data.source={cfg.source} needs at least one name in it")
 
 
 def load(run: RunFolder, split: str) -> CutSet:
@@ -62,9 +98,6 @@ def load(run: RunFolder, split: str) -> CutSet:
 
 
 def _from_corpus(cfg: DataConfig, run: RunFolder) -> tuple[dict[str, list[Any]], dict[str, Any]]:
-    unknown = [name for name in (*cfg.seen, *cfg.unseen) if name not in FAMILIES]
-    if unknown:
-        raise ConfigError(f"no spoof family {', '.join(unknown)}; families: {', '.join(FAMILIES)}")
     tasks, dropped = plan(cfg)
     folder = audio_folder(run, cfg.model_dump(mode="json"))
     folder.mkdir(parents=True, exist_ok=True)

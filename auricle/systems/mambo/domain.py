@@ -1,4 +1,8 @@
-"""Is this the kind of sound the detector was made for? Speech at all, and speech like that of the training set."""
+"""Is this the kind of sound the detector was made for? Speech at all, and speech like that of the training set.
+
+The first question is Silero VAD's (`auricle.backbones.vad`), which knows nothing of a run; the second is answered by
+what training saw.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,8 @@ import torch
 from auricle.audio.level import set_level
 from auricle.audio.spectral import LFCC
 
+SPEECH_SHARE = 0.15  # of the 32 ms frames; with fewer of speech an input is called non-speech
+NO_SPEECH = "non-speech"
 COEFFICIENTS = 20
 FAR_QUANTILE = 0.995  # of the training clips' distances; beyond it an input is called out of domain
 
@@ -64,33 +70,23 @@ def describe_many(waves: Sequence[np.ndarray], rate_hz: int, band_hz: float) -> 
 
 @dataclass(frozen=True)
 class Domain:
-    """Two checks of an input, fitted on training data; plain numbers, so that a checkpoint can carry them.
+    """How far an input lies from the training data; plain numbers, so that a checkpoint can carry them.
 
     Attributes:
-        weights: of the speech-or-not classifier, on standardised descriptions.
-        bias: of the same.
         mean: of the training clips' descriptions.
         scale: standard deviations of the same.
         whiten: rows that turn a standardised description into independent numbers.
         far: distance beyond which an input is out of domain.
-        accuracy: balanced accuracy of the speech classifier on clips it was not fitted on.
-        held: how many clips those are.
     """
 
-    weights: np.ndarray
-    bias: float
     mean: np.ndarray
     scale: np.ndarray
     whiten: np.ndarray
     far: float
-    accuracy: float
-    held: int
 
     def warnings(self, description: np.ndarray) -> list[str]:
         """Give the warnings that an input's description calls for."""
         z = (description - self.mean) / self.scale
-        if float(z @ self.weights) + self.bias < 0:
-            return ["non-speech: this does not sound like speech, and the detector knows only speech"]
         distance = float(np.sqrt(np.mean((self.whiten @ z) ** 2)))
         if distance > self.far:
             return [
@@ -105,42 +101,31 @@ class Domain:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Domain:
-        """Read what `to_dict` wrote."""
-        return cls(
-            weights=np.array(values["weights"]),
-            bias=float(values["bias"]),
-            mean=np.array(values["mean"]),
-            scale=np.array(values["scale"]),
-            whiten=np.array(values["whiten"]),
-            far=float(values["far"]),
-            accuracy=float(values["accuracy"]),
-            held=int(values["held"]),
-        )
+        """Read what `to_dict` wrote; what an older version wrote beside it is left out."""
+        arrays = {name: np.array(values[name], dtype=np.float64) for name in ("mean", "scale", "whiten")}
+        return cls(**arrays, far=float(values["far"]))
 
 
-def fit_domain(clips: Sequence[np.ndarray], speech: Sequence[np.ndarray], other: Sequence[np.ndarray]) -> Domain:
-    """Fit both checks.
+def fit_domain(clips: Sequence[np.ndarray]) -> Domain:
+    """Learn what is usual.
 
     Args:
         clips: descriptions of the detector's training clips.
-        speech: descriptions of untouched speech recordings; every fifth one is kept for the accuracy.
-        other: descriptions of sounds and music, used likewise.
 
     Returns:
-        The checks.
+        The check.
     """
-    from sklearn.linear_model import LogisticRegression
-
     known = np.stack(clips)
     mean, scale = known.mean(0), known.std(0) + 1e-6
     z = (known - mean) / scale
     values, vectors = np.linalg.eigh(np.cov(z.T) + 0.1 * np.eye(z.shape[1]))
     whiten = (vectors / np.sqrt(values)).T
     far = float(np.quantile(np.sqrt(np.mean((z @ whiten.T) ** 2, axis=1)), FAR_QUANTILE))
-    described = (np.concatenate([np.stack([*clips, *speech]), np.stack(other)]) - mean) / scale
-    truth = np.repeat([1, 0], [len(clips) + len(speech), len(other)])
-    held = np.arange(len(truth)) % 5 == 0
-    model = LogisticRegression(C=0.3, class_weight="balanced", max_iter=2000).fit(described[~held], truth[~held])
-    right = model.predict(described[held]) == truth[held]
-    accuracy = float(np.mean([right[truth[held] == label].mean() for label in (0, 1)]))
-    return Domain(model.coef_[0], float(model.intercept_[0]), mean, scale, whiten, far, accuracy, int(held.sum()))
+    return Domain(mean, scale, whiten, far)
+
+
+def speech_warnings(share: float) -> list[str]:
+    """Give the warning that a share of speech frames calls for, from 0 to 1."""
+    if share >= SPEECH_SHARE:
+        return []
+    return [f"{NO_SPEECH}: speech in {100 * share:.0f} % of it; the detector knows only speech"]

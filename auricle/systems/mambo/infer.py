@@ -2,34 +2,41 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import torch
 
-from auricle.audio.check import check
+from auricle.audio.arrays import as_wave
+from auricle.audio.blocks import Scan
 from auricle.audio.files import blocks, probe, read, scan
 from auricle.audio.resample import resample
+from auricle.backbones.vad import RATE_HZ as VAD_HZ
+from auricle.backbones.vad import SPEECH, Vad, speech_share
 from auricle.core.answers import Detection, Refused
-from auricle.core.errors import AudioError, CheckpointError, DataError
+from auricle.core.errors import AudioError, CheckpointError, ConfigError, DataError
 from auricle.core.request import Request
 from auricle.core.run import open_trained
-from auricle.data.clips import windows
 from auricle.metrics.calibration import Calibration
 from auricle.systems.batching import AHEAD, DECODERS, map_ahead
 from auricle.systems.mambo.config import MamboConfig
-from auricle.systems.mambo.domain import Domain
+from auricle.systems.mambo.domain import Domain, speech_warnings
 from auricle.systems.mambo.network import Network
-from auricle.systems.mambo.scoring import Results, Window, score_stream
+from auricle.systems.mambo.preparation import Envelope, Sound, part, sound_of
+from auricle.systems.mambo.scoring import Results, Window, score_cuts, score_stream, score_waves
 from auricle.train.checkpoint import load_model
 
 SHORT_S = 1.0
 WHOLE_S = 60.0  # up to here a file is decoded whole, in one pass; a longer one is streamed
+CHUNK_S = 10.0  # of a file that is streamed
+JUDGED_EVERY = 4  # of its chunks one in so many is searched for speech
 SMALLEST_ENCODER = 768  # width of wav2vec 2.0, WavLM and HuBERT base; what is narrower is a build for tests
 LAPTOP = (
     "laptop-model: trained in minutes on a few voices and classical fakes; "
@@ -37,7 +44,7 @@ LAPTOP = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Detector:
     """A trained detector.
 
@@ -61,55 +68,65 @@ class Detector:
         width = (self.cfg.model.encoder_config or {}).get("hidden_size") or 0
         return self.preset != "paper" or width < SMALLEST_ENCODER
 
-    def score(self, wave: np.ndarray, rate_hz: int) -> float:
+    def __repr__(self) -> str:
+        """Say in one line what it is."""
+        model, size = self.cfg.model, sum(parameter.numel() for parameter in self.network.parameters())
+        return (
+            f"Detector({model.topology} {model.mixer} on {model.frontend}, {size} parameters, preset {self.preset}, "
+            f"{self.cfg.data.rate_hz} Hz)"
+        )
+
+    def score(self, wave: Any, rate_hz: int) -> float:
         """Score one waveform, higher for bona fide.
 
         Args:
-            wave: (T,), nominally within -1 and 1.
+            wave: an array, tensor or list, (T,), (C, T) or (T, C); see `auricle.audio.arrays.as_wave`.
             rate_hz: its rate in Hz.
 
         Raises:
-            AudioError: not usable audio; see `auricle.audio.check`.
+            AudioError: not usable audio; see `auricle.audio.arrays` and `auricle.audio.check`.
         """
         return self.scores([wave], [rate_hz])[0]
 
-    def scores(self, waves: Iterable[np.ndarray], rates_hz: Iterable[int]) -> list[float]:
-        """Score several waveforms; each as `score` does, whatever its mates."""
-        inputs: list[Results] = []
+    def scores(self, waves: Iterable[Any], rates_hz: Iterable[int]) -> list[float]:
+        """Score several waveforms; each as `score` does, whatever its mates.
 
-        def pieces() -> Iterator[Window]:
-            for wave, rate_hz in zip(waves, rates_hz, strict=True):
-                wave = np.asarray(wave, dtype=np.float32)
-                check(wave, rate_hz)
-                inputs.append(Results(self.cfg.data.segment_s))
-                for start_s, piece in self.cut(resample(wave, rate_hz, self.cfg.data.rate_hz)):
-                    yield inputs[-1].window(start_s, piece)
+        Args:
+            waves: N of them.
+            rates_hz: their N rates in Hz.
 
-        deque(self.scored(pieces(), 1), maxlen=0)
-        return [results.score for results in inputs]
+        Raises:
+            AudioError: one is not usable audio.
+            ConfigError: not one rate a waveform.
+        """
+        target = self.cfg.data.rate_hz
+        return [float(score) for score in score_waves(self.network, self.cfg.data, _paired(waves, rates_hz, target))]
+
+    def cut_scores(self, cuts: Iterable[Any]) -> np.ndarray:
+        """Score the audio of a manifest's cuts, (N,): the samples that `infer` scores in their files."""
+        return score_cuts(self.network, self.cfg.data, cuts)
 
     def scored(self, stream: Iterable[Window], threads: int) -> Iterator[Window]:
         """Give windows as they are scored, `threads` batches side by side."""
         return score_stream(self.network, stream, self.cfg.data.rate_hz, self.cfg.data.band_hz, threads)
 
-    def cut(self, wave: np.ndarray) -> Iterator[tuple[float, np.ndarray]]:
-        """Give the windows of a waveform (T,) at the network's rate, each with the second it begins at."""
-        length = self.cfg.data.window
-        last = max(0, len(wave) - length)
-        for index, piece in enumerate(windows(wave, length)):
-            yield min(index * (length // 2), last) / self.cfg.data.rate_hz, piece
 
-    def stream(self, path: Path) -> Iterator[tuple[float, np.ndarray]]:
-        """Give the windows of a file as `cut` does, without holding the file."""
-        length, rate_hz = self.cfg.data.window, self.cfg.data.rate_hz
-        before: np.ndarray | None = None
-        for start_s, piece in blocks(path, self.cfg.data.segment_s, length // 2 / rate_hz, rate_hz):
-            if len(piece) < length and before is not None:
-                # the last window ends where the file ends
-                joined = np.concatenate([before, piece[length - length // 2 :]])
-                piece, start_s = joined[-length:], start_s + (len(piece) - length) / rate_hz
-            before = piece
-            yield start_s, windows(piece, length)[0]
+def _paired(waves: Iterable[Any], rates_hz: Iterable[int], target_hz: int) -> Iterator[np.ndarray]:
+    """Give each waveform with its rate, as (T,) at the network's."""
+    if not isinstance(rates_hz, Iterable) or isinstance(rates_hz, str):
+        raise ConfigError(f"rates_hz is {rates_hz!r}; give one rate in Hz for each waveform, such as [16000, 8000]")
+    missing = object()
+    for wave, rate_hz in itertools.zip_longest(waves, rates_hz, fillvalue=missing):
+        if wave is missing or rate_hz is missing:
+            raise ConfigError("there is not one rate for each waveform; give as many in rates_hz as in waves")
+        given = cast(int, rate_hz)  # `as_wave` refuses what is no rate
+        yield resample(as_wave(wave, given)[0], given, target_hz).astype(np.float32, copy=False)
+
+
+def _chunks(path: Path, rate_hz: int, judged: Scan) -> Iterator[np.ndarray]:
+    """Give the samples of a file at a rate, one stretch after the other."""
+    for _, chunk in blocks(path, CHUNK_S, CHUNK_S, rate_hz, judged=judged):
+        yield chunk
 
 
 @dataclass
@@ -122,6 +139,9 @@ class _Input:
         results: of its windows.
         warnings: of the audio.
         wave: (T,) at the network's rate; None where the file is streamed.
+        judged: of a file that is streamed.
+        sound: what of it is heard.
+        speech: share of frames that are speech.
         error: why there is no answer.
         sent: whether all windows are on their way.
     """
@@ -131,6 +151,9 @@ class _Input:
     results: Results
     warnings: tuple[str, ...] = ()
     wave: np.ndarray | None = None
+    judged: Scan | None = None
+    sound: Sound | None = None
+    speech: float = 1.0
     error: str | None = None
     sent: bool = False
 
@@ -139,28 +162,36 @@ class _Input:
         return self.error is not None or (self.sent and self.results.count == self.results.sent)
 
     def windows(self) -> Iterator[Window]:
-        if self.error is not None or self.request.audio is None:
+        if self.error is not None or self.request.audio is None or self.sound is None:
             return
         wave, self.wave = self.wave, None
-        pieces = self.detector.stream(self.request.audio) if wave is None else self.detector.cut(wave)
+        rate_hz = self.detector.cfg.data.rate_hz
+        chunks: Iterable[np.ndarray] = [] if wave is None else [wave]
+        if self.judged is not None:
+            chunks = _chunks(self.request.audio, rate_hz, self.judged)
         try:
-            for start_s, piece in pieces:
-                yield self.results.window(start_s, piece)
+            yield from self.results.windows(chunks, self.sound)
         except AudioError as error:  # it was there when it was judged
             self.error = str(error)
         self.sent = True
 
     def answer(self) -> Detection | Refused:
+        try:
+            score = self.results.score if self.error is None else 0.0
+        except AudioError as error:
+            self.error = str(error)
         if self.error is not None:
             return Refused(self.request.input, self.error)
-        detector, duration_s, score = self.detector, self.results.duration_s, self.results.score
+        detector, duration_s = self.detector, self.results.duration_s
         warnings = list(self.warnings)
         if detector.toy:
             warnings.append(LAPTOP)
         if duration_s < SHORT_S:
             warnings.append(f"short: {duration_s:.2f} s; below {SHORT_S} s there is little to go by")
-        if detector.domain is not None and self.results.descriptions:
-            warnings += detector.domain.warnings(np.mean(self.results.descriptions, axis=0))
+        unlike = speech_warnings(self.speech)
+        if not unlike and detector.domain is not None and self.results.descriptions:
+            unlike = detector.domain.warnings(np.mean(self.results.descriptions, axis=0))
+        warnings += unlike
         return Detection(
             input=self.request.input,
             score=score,
@@ -175,21 +206,35 @@ class _Input:
 
 def _opened(detector: Detector, request: Request) -> _Input:
     """Judge the audio of a request, and decode it in the same pass unless it is long."""
-    results = Results(detector.cfg.data.segment_s, described=detector.domain is not None)
+    rate_hz = detector.cfg.data.rate_hz
+    results = Results(detector.cfg.data.segment_s, rate_hz, described=detector.domain is not None)
     opened = _Input(detector, request, results)
     try:
         if request.audio is None:
             raise AudioError("the request has no audio")
         if probe(request.audio).duration_s > WHOLE_S:
-            facts = scan(request.audio)
-            opened.warnings, results.duration_s = facts.warnings, facts.duration_s
+            opened.judged = scan(request.audio)
+            opened.warnings, results.duration_s = opened.judged.warnings, opened.judged.duration_s
+            opened.sound, opened.speech = _surveyed(_chunks(request.audio, rate_hz, opened.judged), rate_hz)
         else:
-            audio = read(request.audio)
-            opened.wave = resample(audio.mono(), audio.rate_hz, detector.cfg.data.rate_hz)
+            audio = read(request.audio, channels="loudest")
+            wave = resample(audio.wave[0], audio.rate_hz, rate_hz).astype(np.float32, copy=False)
+            opened.wave, opened.sound = wave, sound_of(wave, rate_hz)
             opened.warnings, results.duration_s = audio.warnings, audio.duration_s
+            opened.speech = speech_share(part(wave, opened.sound), rate_hz)
     except AudioError as error:
         opened.error = str(error)
     return opened
+
+
+def _surveyed(chunks: Iterable[np.ndarray], rate_hz: int) -> tuple[Sound, float]:
+    """Find the sound of a long file, and the share of speech in the stretches of it that are searched."""
+    envelope, found = Envelope(rate_hz), []
+    for number, chunk in enumerate(chunks):
+        envelope.add(chunk)
+        if number % JUDGED_EVERY == 0:
+            found.append(Vad().add(resample(chunk, rate_hz, VAD_HZ).astype(np.float32, copy=False)) > SPEECH)
+    return envelope.sound(), float(np.concatenate(found).mean())
 
 
 def load(folder: str | Path) -> Detector:

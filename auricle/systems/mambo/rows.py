@@ -11,7 +11,22 @@ from auricle.data.clips import Clips
 from auricle.metrics.calibration import Calibration
 from auricle.metrics.detection import act_dcf, auc, balanced_accuracy, cllr, min_dcf
 from auricle.metrics.rows import eer_row, percent
+from auricle.report.spared import Spared
 from auricle.systems.mambo.config import MamboConfig
+
+
+class Beside(Spared):
+    """What stands beside the result: whatever fails of it costs its own rows, and is named.
+
+    Attributes:
+        facts: what else a reader has to know.
+        leak: whether a leak check failed.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.facts: list[str] = []
+        self.leak = False
 
 
 class Table:

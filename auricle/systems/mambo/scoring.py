@@ -1,22 +1,33 @@
-"""Scores of clips: every window through the network, and their mean; many windows at once, from whatever inputs."""
+"""Scores of clips: every window through the network, and their mean; many windows at once, from whatever inputs.
+
+`score_waves` and `score_cuts` score what `infer` scores; `score_clips` takes clips as training has them, for what
+belongs to training: which checkpoint is kept, and the control detectors.
+"""
 
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
 from auricle.core.answers import Segment
+from auricle.core.errors import AudioError
 from auricle.data.clips import Clips, batched, windows
-from auricle.systems.batching import map_ahead, torch_pool
+from auricle.data.cut_audio import mono_cut
+from auricle.systems.batching import AHEAD, DECODERS, map_ahead, torch_pool
+from auricle.systems.mambo.config import DataConfig
 from auricle.systems.mambo.domain import describe_many
 from auricle.systems.mambo.model import score
+from auricle.systems.mambo.preparation import Sound, heard, sound_of
 
 CELL_S = 0.5  # length of a segment in the answer
 BATCH = 32  # windows at once
@@ -52,7 +63,7 @@ def device_of(network: nn.Module) -> torch.device:
 
 
 def score_clips(network: nn.Module, clips: Clips, length: int, batch: int) -> np.ndarray:
-    """Score every clip: the mean over its windows.
+    """Score every clip as training has it: the mean over its windows.
 
     Returns:
         (N,) float64, higher for bona fide.
@@ -86,8 +97,10 @@ class Results:
 
     Attributes:
         segment_s: length of a window.
+        rate_hz: of its samples.
         described: whether descriptions are wanted.
         duration_s: of the input.
+        tiled_s: length of its sound, which is repeated where it does not fill a window.
         sent: windows made.
         count: windows scored.
         total: sum of their scores.
@@ -96,8 +109,10 @@ class Results:
     """
 
     segment_s: float
+    rate_hz: int
     described: bool = False
     duration_s: float = math.inf
+    tiled_s: float = math.inf
     sent: int = 0
     count: int = 0
     total: float = 0.0
@@ -106,13 +121,26 @@ class Results:
 
     @property
     def score(self) -> float:
-        """The mean over the windows, higher for bona fide."""
+        """The mean over the windows, higher for bona fide.
+
+        Raises:
+            AudioError: there is none.
+        """
+        if self.count == 0:
+            raise AudioError(f"nothing is to be heard in it at {self.rate_hz} Hz")
         return self.total / self.count
 
-    def window(self, start_s: float, piece: np.ndarray) -> Window:
-        """Make the next window of this input, to be scored."""
-        self.sent += 1
-        return Window(self, piece, start_s, self.described and self.sent <= DESCRIBED)
+    def windows(self, chunks: Iterable[np.ndarray], sound: Sound) -> Iterator[Window]:
+        """Make the windows of this input, to be scored.
+
+        Args:
+            chunks: its samples, one after the other.
+            sound: what of them is heard.
+        """
+        self.tiled_s = (sound.end - sound.start) / self.rate_hz
+        for start, piece in heard(chunks, sound, round(self.segment_s * self.rate_hz)):
+            self.sent += 1
+            yield Window(self, piece, start / self.rate_hz, self.described and self.sent <= DESCRIBED)
 
     def add(self, window: Window, score: float, frames: np.ndarray, description: np.ndarray | None) -> None:
         """Add what the network says of a window; windows come in the order in which they were made.
@@ -127,10 +155,9 @@ class Results:
         self.count += 1
         if description is not None:
             self.descriptions.append(description)
-        times = window.start_s + (np.arange(len(frames)) + 0.5) * self.segment_s / len(frames)
-        if self.duration_s < self.segment_s:
-            times = times % self.duration_s  # a tiled clip: later frames say the same seconds again
-        index = (times / CELL_S).astype(int)
+        times = (np.arange(len(frames)) + 0.5) * self.segment_s / len(frames)
+        # in a tiled clip later frames say the same seconds again; a sound may begin a little before its recording
+        index = np.maximum((window.start_s + times % self.tiled_s) / CELL_S, 0).astype(int)
         first = int(index.min())
         sums, counts = np.bincount(index - first, frames), np.bincount(index - first)
         for cell in np.flatnonzero(counts):
@@ -165,8 +192,7 @@ def score_stream(
 
     def scored(batch: list[Window]) -> list[tuple[Window, float, np.ndarray, np.ndarray | None]]:
         scores, frames = score_windows(network, [window.piece for window in batch], BATCH)
-        # a stretch of digital silence has a score like any other, but nothing that could be described
-        wanted = [index for index, window in enumerate(batch) if window.described and window.piece.any()]
+        wanted = [index for index, window in enumerate(batch) if window.described]
         described: dict[int, np.ndarray] = {}
         if wanted:
             rows = describe_many([batch[index].piece for index in wanted], rate_hz, band_hz)
@@ -187,3 +213,48 @@ def score_stream(
             for window, value, row, description in batch:
                 window.results.add(window, value, row, description)
                 yield window
+
+
+def score_waves(network: nn.Module, cfg: DataConfig, waves: Iterable[np.ndarray]) -> np.ndarray:
+    """Score recordings as `infer` does, whatever their mates.
+
+    Args:
+        network: in eval mode, takes (B, N) waves.
+        cfg: its window, rate and band.
+        waves: (T,) at the network's rate; taken as they are needed.
+
+    Returns:
+        (N,) float64, higher for bona fide.
+
+    Raises:
+        AudioError: nothing is to be heard in a recording.
+    """
+    inputs: list[Results] = []
+
+    def stream() -> Iterator[Window]:
+        for wave in waves:
+            inputs.append(Results(cfg.segment_s, cfg.rate_hz))
+            yield from inputs[-1].windows([wave], sound_of(wave, cfg.rate_hz))
+
+    deque(score_stream(network, stream(), cfg.rate_hz, cfg.band_hz, 1), maxlen=0)
+    return np.array([results.score for results in inputs], dtype=np.float64)
+
+
+def score_cuts(network: nn.Module, cfg: DataConfig, cuts: Iterable[Any]) -> np.ndarray:
+    """Score the audio of cuts as `infer` scores files: read at full precision, at its own level.
+
+    Args:
+        network: in eval mode, takes (B, N) waves.
+        cfg: its window, rate and band.
+        cuts: of a manifest.
+
+    Returns:
+        (N,) float64, higher for bona fide.
+
+    Raises:
+        DataError: a cut cannot be read; see `auricle.data.cut_audio.mono_cut`.
+        AudioError: nothing is to be heard in one.
+    """
+    with ThreadPoolExecutor(DECODERS, "decode") as pool:
+        read = map_ahead(pool, lambda cut: mono_cut(cut, cfg.rate_hz)[0], cuts, AHEAD)
+        return score_waves(network, cfg, read)

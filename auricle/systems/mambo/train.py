@@ -7,15 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from auricle.audio.resample import resample
 from auricle.core.run import FINAL, RunFolder, is_main_process
 from auricle.core.seed import derive, rng
-from auricle.data import embedded
 from auricle.data.clips import Clips, batched, load_clips, windows
 from auricle.metrics.calibration import calibrate
 from auricle.metrics.detection import eer
@@ -25,13 +22,12 @@ from auricle.systems.mambo.config import MamboConfig, TrainConfig
 from auricle.systems.mambo.domain import Domain, describe, fit_domain
 from auricle.systems.mambo.loss import focal, weighted_cross_entropy
 from auricle.systems.mambo.network import HOP_S, Network
-from auricle.systems.mambo.scoring import score_clips
+from auricle.systems.mambo.scoring import score_clips, score_cuts
 from auricle.train.checkpoint import average, load_weights, save_model
 from auricle.train.loop import FitResult, fit
 from auricle.train.seed import seed_everything
 
 DOMAIN_CLIPS = 400
-DOMAIN_S = 10  # of each sound or piece of music
 
 
 def train(cfg: MamboConfig, run: RunFolder) -> Path:
@@ -48,14 +44,16 @@ def train(cfg: MamboConfig, run: RunFolder) -> Path:
         DataError: nothing was prepared, or clips cannot be read.
     """
     clips = load_clips(data.load(run, "train"), cfg.data.rate_hz)
-    dev = load_clips(data.load(run, "dev"), cfg.data.rate_hz)
+    dev_cuts = data.load(run, "dev")
+    dev = load_clips(dev_cuts, cfg.data.rate_hz)
     result = fit_detector(cfg, clips, dev, run.path)
     if not is_main_process():
         return run.checkpoints / FINAL
     network = new_network(cfg)
     chosen = [checkpoint.path for checkpoint in result.best[: cfg.eval.average]]
     load_weights(network, average(chosen))
-    scores = score_clips(network, dev, cfg.data.window, cfg.eval.batch)
+    # thresholds are for the scores that `infer` gives
+    scores = score_cuts(network, cfg.data, dev_cuts)
     meta = {
         "averaged": [path.name for path in chosen],
         "calibration": calibrate(scores, dev.labels).to_dict(),
@@ -65,21 +63,9 @@ def train(cfg: MamboConfig, run: RunFolder) -> Path:
 
 
 def domain_of(cfg: MamboConfig, clips: Clips) -> Domain:
-    """Fit the checks of the input on the training clips and on the embedded recordings of other sounds."""
-
-    def described(wave: np.ndarray, rate_hz: int) -> np.ndarray:
-        return describe(resample(wave, rate_hz, cfg.data.rate_hz), cfg.data.rate_hz, cfg.data.band_hz)
-
-    def recorded(recordings: list[embedded.Clip]) -> list[np.ndarray]:
-        sounds = [recording.read() for recording in recordings]
-        return [described(sound.mono()[: DOMAIN_S * sound.rate_hz], sound.rate_hz) for sound in sounds]
-
-    draws = rng(cfg.seed, "domain")
-    training = [clips.wave(int(index)) for index in draws.permutation(len(clips))[:DOMAIN_CLIPS]]
-    speech = embedded.clips(kind="speech")
-    speech = [speech[index] for index in draws.permutation(len(speech))[:DOMAIN_CLIPS]]
-    other = [*embedded.clips(kind="sound"), *embedded.clips(kind="music")]
-    return fit_domain([described(wave, clips.rate_hz) for wave in training], recorded(speech), recorded(other))
+    """Learn from some of the training clips what is usual."""
+    chosen = rng(cfg.seed, "domain").permutation(len(clips))[:DOMAIN_CLIPS]
+    return fit_domain([describe(clips.wave(int(index)), cfg.data.rate_hz, cfg.data.band_hz) for index in chosen])
 
 
 def fit_detector(

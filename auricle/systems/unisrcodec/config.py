@@ -41,8 +41,8 @@ class ModelConfig(Config):
 
     @model_validator(mode="after")
     def _fits(self) -> ModelConfig:
-        if any(count % self.groups for count in self.channels):
-            raise ValueError(f"channels {self.channels} must be multiples of groups {self.groups}")
+        if any(count < 1 or count % self.groups for count in self.channels):
+            raise ValueError(f"channels {self.channels} must be multiples of groups {self.groups}, each at least that")
         return self
 
 
@@ -115,6 +115,19 @@ class CodecConfig(Config):
         if self.train.begin == "components" and not self.model.linear:
             raise ValueError("train.begin=components sets linear paths; give model.linear=true as well")
         return self
+
+    def ignored(self) -> dict[str, str]:
+        """Name the settings that decide nothing beside the others, each with the reason."""
+        found: dict[str, str] = {}
+        if not self.train.adversarial:
+            reason = "with train.adversarial=0 there is no discriminator"
+            found |= dict.fromkeys(("model.discriminator", "train.feature", "train.adversarial_after"), reason)
+        if self.eval.vocoder is not None:
+            found["eval.griffin_lim"] = "eval.vocoder stands in the place of Griffin-Lim"
+        if self.model.quantizer == "fsq":
+            reason = "model.quantizer=fsq has no losses of its own"
+            found |= dict.fromkeys(("model.beta", "train.commit"), reason)
+        return found
 
 
 def paper() -> CodecConfig:

@@ -14,13 +14,13 @@ from torch import Tensor
 
 from auricle.audio.files import read
 from auricle.audio.level import bandwidth_hz
-from auricle.audio.resample import resample
 from auricle.audio.vocoder_mel import MelContract, VocoderMel
-from auricle.core.errors import AudioError, ConfigError, DataError
+from auricle.core.errors import ConfigError, DataError
 from auricle.core.run import RunFolder
 from auricle.core.seed import rng
 from auricle.data import corpora, fields, manifest
 from auricle.data.building import provenance
+from auricle.data.cut_audio import mono_cut
 from auricle.data.embedded import KINDS, Clip
 from auricle.data.splits import split_groups
 from auricle.systems.unisrcodec.config import CodecConfig, DataConfig
@@ -52,11 +52,16 @@ def prepare(cfg: CodecConfig, run: RunFolder) -> dict[str, Any]:
     """Write ``manifests/recordings.jsonl``: which recordings train, tune and test, and how far up each reaches.
 
     Raises:
-        ConfigError: an unknown corpus.
-        DataError: a kind with too few sources, or a split that is empty.
+        ConfigError: an unknown corpus, sizes that do not fit, or a vocoder of another mel.
+        CheckpointError: a vocoder or a peer that is not there or cannot be read.
+        DataError: a kind with too few sources, a split that is empty, or no folder of a peer.
+        MissingExtra: a peer needs Transformers.
     """
     if cfg.data.source not in corpora.NAMES:
         raise ConfigError(f"--data {cfg.data.source}: unisrcodec trains on a corpus: {', '.join(corpora.NAMES)}")
+    from auricle.systems.unisrcodec.checks import check_parts  # which imports this file
+
+    check_parts(cfg)
     chosen: list[tuple[Clip, str]] = []
     for kind in KINDS:
         chosen += _of_kind(list(corpora.corpus(cfg.data.source).clips(kind)), kind, cfg.data)
@@ -141,13 +146,8 @@ def _up_to(cuts: Iterable[Any], seconds: float, longest_s: float) -> Iterable[An
 
 
 def _read(cut: Any, cfg: DataConfig) -> Recording:
-    path = str(cut.recording.sources[0].source)
-    try:
-        audio = read(path, duration_s=cfg.longest_s)
-    except AudioError as error:
-        raise DataError(f"{cut.id}: {error}") from None
-    rate = MelContract().rate_hz
-    wave = resample(audio.mono(), audio.rate_hz, rate).astype(np.float32, copy=False)
+    beginning = cut.truncate(duration=cfg.longest_s) if cut.duration > cfg.longest_s else cut
+    wave, _, _ = mono_cut(beginning, MelContract().rate_hz)
     return Recording(cut.id, cut.custom[KIND], float(cut.custom[BAND]), wave)
 
 

@@ -13,9 +13,11 @@ import soundfile
 import torch
 from torch import nn
 
-from auricle.audio.check import check
+from auricle.audio.arrays import as_wave
 from auricle.audio.files import blocks, scan
 from auricle.audio.resample import resample
+from auricle.audio.tiles import wave_tiles
+from auricle.audio.token_files import Tokens
 from auricle.audio.vocoder_mel import GriffinLimVocoder, check_contract
 from auricle.core.answers import Refused
 from auricle.core.errors import AudioError, CheckpointError, DataError
@@ -25,8 +27,7 @@ from auricle.core.run import open_trained
 from auricle.metrics.codes import code_use
 from auricle.systems.unisrcodec.config import CodecConfig
 from auricle.systems.unisrcodec.model import Codec, fingerprint
-from auricle.systems.unisrcodec.tiles import decode_tiles, encode_tiles, wave_tiles
-from auricle.systems.unisrcodec.tokens import Tokens
+from auricle.systems.unisrcodec.tiles import decode_tiles, encode_tiles
 from auricle.systems.unisrcodec.vocoder.load import is_run
 from auricle.systems.unisrcodec.vocoder.load import load as load_vocoder
 from auricle.train.checkpoint import load_model
@@ -67,7 +68,7 @@ class Coded:
         }
 
 
-@dataclass
+@dataclass(repr=False)
 class Coder:
     """A trained codec with a vocoder.
 
@@ -85,19 +86,33 @@ class Coder:
     vocoder: nn.Module
     fingerprint: str
 
+    def __repr__(self) -> str:
+        """Name the codec in one line."""
+        codec = self.codec
+        kbit = codec.rows * codec.quantizer.stages * codec.bits * codec.contract.rate_hz / codec.column / 1000
+        return (
+            f"<codec of unisrcodec, {self.preset} preset, {codec.quantizer.n_codes} codes, {kbit:.2f} kbit/s, "
+            f"{type(self.vocoder).__name__}, {self.fingerprint[:12]}>"
+        )
+
     @property
     def toy(self) -> bool:
         """Whether the codec only shows the method: every preset but ``paper`` trains for minutes."""
         return self.preset != "paper"
 
-    def encode(self, wave: npt.NDArray[np.floating], rate_hz: int) -> Tokens:
-        """Code one waveform (T,), at its own level.
+    def encode(self, wave: Any, rate_hz: int) -> Tokens:
+        """Code one waveform, at its own level.
+
+        Args:
+            wave: an array, a tensor or a list, (T,), (C, T) or (T, C), of which the loudest channel is taken; see
+                `auricle.audio.arrays.as_wave`.
+            rate_hz: its sampling rate in Hz.
 
         Raises:
-            AudioError: not usable audio.
+            AudioError: not usable audio, or a rate that is no number.
         """
-        check(wave, rate_hz)
-        return self.encode_blocks([resample(np.asarray(wave, np.float32), rate_hz, self.codec.contract.rate_hz)])
+        samples, _ = as_wave(wave, rate_hz)
+        return self.encode_blocks([resample(samples, rate_hz, self.codec.contract.rate_hz)])
 
     def encode_blocks(self, pieces: Iterable[npt.NDArray[np.floating]]) -> Tokens:
         """Code consecutive samples at 44.1 kHz, of any number and any length together.
@@ -134,19 +149,39 @@ class Coder:
         """Give the samples of tokens piece by piece, at 44.1 kHz, as many as were coded.
 
         Raises:
-            DataError: tokens of another codec.
+            DataError: no `Tokens`, tokens of another codec, or such as this codec cannot have made.
         """
-        if tokens.model != self.fingerprint:
-            raise DataError(
-                f"these tokens are of the codec {tokens.model} and this one is {self.fingerprint}; decode with the run "
-                "that made them"
-            )
+        self._can_decode(tokens)
         indices = torch.from_numpy(np.ascontiguousarray(tokens.indices))
         left = tokens.samples
         mels = decode_tiles(self.codec, torch.split(indices, 256))
         for piece in wave_tiles(self.vocoder, mels, self.codec.step, self.codec.contract.hop):
             yield piece[:left]
             left -= len(piece[:left])
+
+    def _can_decode(self, tokens: Tokens) -> None:
+        """Refuse what this codec has not made."""
+        if not isinstance(tokens, Tokens):
+            raise DataError(
+                f"decode takes the Tokens that encode gives, and was given {type(tokens).__name__}: indices alone do "
+                "not say how long the sound is and whose they are; put them into the tokens of a recording with "
+                "dataclasses.replace(tokens, indices=...)"
+            )
+        if tokens.model != self.fingerprint:
+            raise DataError(
+                f"these tokens are of the codec {tokens.model} and this one is {self.fingerprint}; decode with the run "
+                "that made them"
+            )
+        codec, indices = self.codec, tokens.indices
+        column = (codec.rows,) if codec.quantizer.stages == 1 else (codec.rows, codec.quantizer.stages)
+        form = (tokens.rate_hz, tokens.hop, tokens.step, tokens.bits)
+        if form != (codec.contract.rate_hz, codec.contract.hop, codec.step, codec.bits) or indices.shape[1:] != column:
+            raise DataError(f"tokens of shape {indices.shape}; this codec has (columns, {', '.join(map(str, column))})")
+        if tokens.samples < 1 or len(indices) != -(-tokens.samples // codec.column) or indices.dtype.kind not in "iu":
+            raise DataError(
+                f"{len(indices)} columns of {indices.dtype} cannot be the tokens of {tokens.samples} samples; a column "
+                f"of integers has {codec.column} samples"
+            )
 
     def decode(self, tokens: Tokens) -> npt.NDArray[np.float32]:
         """Give the samples (T,) of tokens at 44.1 kHz; see `decode_pieces`."""
@@ -164,6 +199,10 @@ class Coder:
 
 def vocoder_for(cfg: CodecConfig, codec: Codec) -> nn.Module:
     """Give the vocoder that the config names, held to the codec's mel.
+
+    Args:
+        cfg: the config.
+        codec: the codec, whose weights do not matter.
 
     Raises:
         CheckpointError: `eval.vocoder` is no folder of a published generator and no run of `auricle codec vocoder`.

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from auricle.audio.channel import opus_lowest
 from auricle.audio.distance import mel_distance, stft_distance
 from auricle.audio.resample import resample
 from auricle.metrics.waveform import si_sdr
+from auricle.report.spared import Attempts, Spared, unspared
 from auricle.systems.unisrcodec.data import Recording, log_mel
 from auricle.systems.unisrcodec.infer import Coder
 from auricle.systems.unisrcodec.peers import CEILING, OPUS, OURS, PCA, Peer
-from auricle.systems.unisrcodec.reference import PcaVq, opus_lowest
+from auricle.systems.unisrcodec.reference import PcaVq
 from auricle.systems.unisrcodec.speech import SpeechMeasures
 
 T = TypeVar("T")
@@ -49,26 +52,74 @@ def by_kind(items: Sequence[T], kind: Callable[[T], str]) -> Iterator[tuple[str,
     yield "all", list(items)
 
 
+def code_recordings(
+    coder: Coder,
+    reference: PcaVq | None,
+    clips: Sequence[Recording],
+    peers: Sequence[Peer],
+    speech: SpeechMeasures,
+    spared: Spared,
+) -> list[CodedRecording]:
+    """Code, decode and measure recordings; what fails on one of them is left out of all, so that all are alike.
+
+    Args:
+        coder: the codec.
+        reference: PCA + VQ; None where it could not be had.
+        clips: the recordings.
+        peers: other codecs.
+        speech: measures of speech.
+        spared: tries what stands beside the codec, and remembers what failed.
+    """
+    coded = [code_all(coder, reference, clip, peers, speech, spared) for clip in clips]
+    return [without(item, spared.failed) for item in coded]
+
+
+def without(item: CodedRecording, names: Collection[str]) -> CodedRecording:
+    """Leave codecs out of a recording's numbers and waves."""
+    values = {
+        metric: {codec: value for codec, value in by_codec.items() if codec not in names}
+        for metric, by_codec in item.values.items()
+    }
+    waves = {codec: wave for codec, wave in item.waves.items() if codec not in names}
+    bits = {codec: count for codec, count in item.bits.items() if codec not in names}
+    return replace(item, values=values, waves=waves, bits=bits)
+
+
 @torch.no_grad()
 def code_all(
     coder: Coder,
-    reference: PcaVq,
+    reference: PcaVq | None,
     clip: Recording,
     peers: Sequence[Peer] = (),
     speech: SpeechMeasures | None = None,
+    spared: Attempts = unspared,
 ) -> CodedRecording:
-    """Code and decode one recording by every codec, and measure; our vocoder makes sound of every mel."""
-    codec, rate_hz = coder.codec, coder.codec.contract.rate_hz
+    """Code and decode one recording by every codec, and measure; our vocoder makes sound of every mel.
+
+    Args:
+        coder: the codec.
+        reference: PCA + VQ; None where it could not be had.
+        clip: the recording.
+        peers: other codecs.
+        speech: measures of speech.
+        spared: tries what stands beside the codec; with `Spared` codecs that fail are left out.
+    """
+    codec, rate_hz, length = coder.codec, coder.codec.contract.rate_hz, len(clip.wave)
     mel = log_mel(codec.mel, clip.wave, codec.step)
     indices = codec.encode(mel[None])
-    mels = {OURS: codec.decode(indices)[0], PCA: reference.rebuild(mel)}
-    waves = {name: sound(coder.vocoder, made, len(clip.wave)) for name, made in {**mels, CEILING: mel}.items()}
-    waves[OPUS] = opus_lowest(clip.wave, rate_hz)
+    mels = {OURS: codec.decode(indices)[0]}
+    if reference is not None and (rebuilt := spared(PCA, partial(reference.rebuild, mel))) is not None:
+        mels[PCA] = rebuilt
+    waves = {name: sound(coder.vocoder, made, length) for name, made in {**mels, CEILING: mel}.items()}
+    if (carried := spared(OPUS, partial(opus_lowest, clip.wave, rate_hz))) is not None:
+        waves[OPUS] = carried
     bits: dict[str, int] = {}
     for peer in peers:
-        waves[peer.name], count = peer.code(clip, rate_hz)
-        if count is not None:
-            bits[peer.name] = count
+        found = spared(peer.name, partial(peer.code, clip, rate_hz))
+        if found is not None:
+            waves[peer.name], count = found
+            if count is not None:
+                bits[peer.name] = count
     values = {
         **by_metric({name: mel_measures(made, mel) for name, made in mels.items()}),
         **by_metric({name: wave_measures(wave, clip.wave, rate_hz) for name, wave in waves.items()}),

@@ -40,7 +40,9 @@ def page_of(coded: Sequence[CodedRecording]) -> Page:
         for item in sorted(items, key=lambda item: len(item.recording.wave) < rate_hz)[:EACH]:
             name = item.recording.name
             waves = {ORIGINAL: item.recording.wave}
-            waves |= {TITLES.get(codec, codec): item.waves[codec] for codec in (*TITLES, *item.waves)}
+            waves |= {
+                TITLES.get(codec, codec): item.waves[codec] for codec in (*TITLES, *item.waves) if codec in item.waves
+            }
             clips = {title: wave[: round(PLAYED_S * rate_hz)] for title, wave in waves.items()}
             players += [Player(title, wave, rate_hz, name, f"{kind}: {name}") for title, wave in clips.items()]
             if kind not in figures:

@@ -76,11 +76,29 @@ def load_peers(entries: Sequence[str], recordings: Sequence[str]) -> list[Peer]:
         MissingExtra: Transformers is not installed.
     """
     peers = [_load(entry, recordings) for entry in entries]
-    names = [peer.name for peer in peers]
+    _refuse_twice([peer.name for peer in peers])
+    return peers
+
+
+def check_peers(entries: Sequence[str]) -> None:
+    """Refuse peers that cannot be had, before anything is built; decoded files may still be made.
+
+    Args:
+        entries: as in `load_peers`.
+
+    Raises:
+        ConfigError: as `load_peers`.
+        CheckpointError: as `load_peers`.
+        DataError: no such folder.
+        MissingExtra: Transformers is not installed.
+    """
+    _refuse_twice([_load(entry, ()).name for entry in entries])
+
+
+def _refuse_twice(names: Sequence[str]) -> None:
     taken = [name for name in names if names.count(name) > 1 or name in (CEILING, OPUS, PCA, LOG_MEL, MAJORITY)]
     if taken:
         raise ConfigError(f"eval.peers: the name {taken[0]!r} is taken; give another one with NAME=FOLDER")
-    return peers
 
 
 def _load(entry: str, recordings: Sequence[str]) -> Peer:
@@ -90,7 +108,9 @@ def _load(entry: str, recordings: Sequence[str]) -> Peer:
     folder = Path(parts["folder"])
     stages = None if parts["stages"] is None else int(parts["stages"])
     if not folder.is_dir():
-        raise DataError(f"eval.peers: there is no folder {folder}")
+        raise DataError(
+            f"eval.peers: there is no folder {folder}; make it, also if its decoded files are still to come"
+        )
     if (folder / "config.json").is_file():
         from auricle.backbones.codecs import load_codec
 

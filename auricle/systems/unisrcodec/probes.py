@@ -70,11 +70,11 @@ class Task:
 
 
 @torch.no_grad()
-def embed(codec: Codec, reference: PcaVq, clip: Recording, mel: Tensor) -> Embedded:
+def embed(codec: Codec, reference: PcaVq | None, clip: Recording, mel: Tensor) -> Embedded:
     """Average over time what the tokens of a recording with a log-mel (frames, n_mels) stand for."""
     sequences = {
         OURS: codec.quantizer.decode(codec.encode(mel[None]))[0],  # (T', F', D)
-        PCA: reference.points(mel),
+        **({} if reference is None else {PCA: reference.points(mel)}),
         LOG_MEL: mel,
     }
     vectors = {name: rows.mean(dim=0).double().numpy().ravel() for name, rows in sequences.items()}

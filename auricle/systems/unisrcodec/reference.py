@@ -1,24 +1,17 @@
-"""What stands beside the codec: PCA and a codebook of the same size on the same grid, and Opus at its lowest rate."""
+"""What stands beside the codec: PCA and a codebook of the same size on the same grid."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 
-import numpy as np
-import soundfile
 import torch
 from torch import Tensor
 
-from auricle.audio.channel import opus
-from auricle.audio.resample import resample
 from auricle.core.seed import rng
 from auricle.nn.quantize.codebook import k_means, nearest
 from auricle.systems.unisrcodec.model import OFFSET, SCALE
 
 PATCHES = 60_000  # most patches that the codebook is made of
-OPUS_LEVEL = 1.0  # libsndfile's strongest compression
-OPUS_HZ = 48_000
 
 
 class PcaVq:
@@ -67,20 +60,3 @@ class PcaVq:
         scaled = (mel[: columns * self.step] + OFFSET) / SCALE
         cells = scaled.reshape(columns, self.step, rows, self.step).permute(0, 2, 1, 3)
         return cells.reshape(columns * rows, -1), (columns, rows)
-
-
-def opus_lowest(wave: np.ndarray, rate_hz: int) -> np.ndarray:
-    """Carry a wave (T,) over Opus at the lowest rate that libsndfile gives."""
-    return opus(wave, rate_hz, OPUS_LEVEL)
-
-
-def opus_bits_per_s(waves: Sequence[np.ndarray], rate_hz: int) -> float:
-    """Measure the rate of that Opus over all waves in one file, so that its headers do not count for much."""
-    joined = resample(np.concatenate(list(waves)), rate_hz, OPUS_HZ)
-    out = io.BytesIO()
-    with soundfile.SoundFile(
-        out, "w", OPUS_HZ, 1, format="OGG", subtype="OPUS", compression_level=OPUS_LEVEL
-    ) as writer:
-        for start in range(0, len(joined), OPUS_HZ):
-            writer.write(joined[start : start + OPUS_HZ])
-    return 8 * len(out.getvalue()) / (len(joined) / OPUS_HZ)

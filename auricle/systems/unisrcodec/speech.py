@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import numpy as np
 
 from auricle.audio.resample import resample
 from auricle.core.errors import DataError, MissingExtra
 from auricle.metrics.speech import LEAST_S, MEASURES, RATE_HZ, Measure
+from auricle.report.spared import Spared
 from auricle.systems.unisrcodec.data import Recording
 from auricle.train.log import announce
 
@@ -30,6 +32,7 @@ class SpeechMeasures:
         self.measures = [measure for measure in measures if measure.ready]
         self.most = {"visqol": visqol_files}
         self.judged, self.refused = Counter[str](), Counter[str]()
+        self.spared = Spared()
         self.missing = [
             f"{measure.name} was left out: {MissingExtra(measure.package, measure.extra, 'it')}"
             for measure in measures
@@ -49,7 +52,10 @@ class SpeechMeasures:
         if clip.kind != KIND:
             return values
         due = [
-            measure for measure in self.measures if self.judged[measure.name] < self.most.get(measure.name, math.inf)
+            measure
+            for measure in self.measures
+            if measure.name not in self.spared.failed
+            and self.judged[measure.name] < self.most.get(measure.name, math.inf)
         ]
         if len(clip.wave) < LEAST_S * rate_hz:
             self.refused.update(measure.name for measure in due)
@@ -57,12 +63,20 @@ class SpeechMeasures:
         real = resample(clip.wave, rate_hz, RATE_HZ)
         narrow = {codec: resample(wave, rate_hz, RATE_HZ) for codec, wave in waves.items()}
         for measure in due:
-            try:
-                values[measure.name] = {codec: measure.call(wave, real) for codec, wave in narrow.items()}
-                self.judged[measure.name] += 1
-            except DataError:
-                self.refused[measure.name] += 1
+            found = self.spared(measure.name, partial(self._judge, measure, narrow, real))
+            if found:
+                values[measure.name] = found
         return values
+
+    def _judge(self, measure: Measure, waves: Mapping[str, np.ndarray], real: np.ndarray) -> dict[str, float]:
+        """Give the number of each codec; none where one of the waves cannot be judged."""
+        try:
+            found = {codec: measure.call(wave, real) for codec, wave in waves.items()}
+        except DataError:
+            self.refused[measure.name] += 1
+            return {}
+        self.judged[measure.name] += 1
+        return found
 
     def notes(self) -> list[str]:
         """Say which packages judged, how many recordings, and what is missing."""
@@ -71,4 +85,7 @@ class SpeechMeasures:
             f"{self.refused[measure.name]} had too little speech or less than {LEAST_S:g} s"
             for measure in self.measures
         ]
-        return [*judged, *self.missing]
+        failed = [
+            f"{name} failed after {self.judged[name]} recordings: {text}" for name, text in self.spared.failed.items()
+        ]
+        return [*judged, *self.missing, *failed]

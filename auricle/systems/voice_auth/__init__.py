@@ -12,6 +12,7 @@ SPEC = Spec(
     verbs=("prepare", "train", "evaluate", "infer"),
     headline="bypass_rate",
     task="verification",
+    items="trials",
     titles={
         "detector_eer": "detector EER",
         "logo_eer": "EER with one generator left out",

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from auricle.audio import noise
 from auricle.audio.rawboost import rawboost
+from auricle.core.cache import combined_key
 from auricle.core.errors import DataError
 from auricle.core.seed import rng
 from auricle.data import fields
@@ -61,6 +62,10 @@ class ClipFeatures:
     def of_families(self, names: Sequence[str]) -> ClipFeatures:
         """Keep the genuine clips and those of some families."""
         return self.where(self.labels | np.isin(self.families, list(names)))
+
+    def content(self) -> str:
+        """Name all copies of all clips by their numbers, 64 hexadecimal digits."""
+        return combined_key([copy.tobytes() for copies in self.copies for copy in copies])
 
     @property
     def first(self) -> list[np.ndarray]:

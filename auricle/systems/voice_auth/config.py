@@ -126,6 +126,9 @@ class EvalConfig(Config):
     enrolments: tuple[int, ...] = (1, 3)
 
 
+SSL_ONLY = ("encoder", "encoder_revision", "encoder_freeze")  # settings of the front end ssl
+
+
 class VoiceAuthConfig(Config):
     """Everything that decides a run."""
 
@@ -135,6 +138,22 @@ class VoiceAuthConfig(Config):
     detector: DetectorConfig = DetectorConfig()
     train: TrainConfig = TrainConfig()
     eval: EvalConfig = EvalConfig()
+
+    def ignored(self) -> dict[str, str]:
+        """Name the settings that decide nothing beside the others: key -> what it would need."""
+        detector, augment = self.detector, self.train.augment
+        trained = self.eval.controls or not (detector.run or detector.scores)
+        rules = [
+            ("detector.frontend=ssl", detector.frontend == "ssl", "detector", SSL_ONLY),
+            ("detector.frontend=lfcc or logmel", detector.frontend != "ssl", "detector", ("hop_s",)),
+            ("detector.kind=aasist", detector.kind == "aasist", "detector", ("width", "graph")),
+            ("train.augment=rawboost", augment == "rawboost", "train", ("rawboost",)),
+            ("train.augment=rawboost or white", augment != "none", "train", ("copies",)),
+            ("a detector that is trained here", trained, "detector", ("kind",)),
+            ("a detector that is trained here", trained, "train", tuple(TrainConfig.model_fields)),
+        ]
+        unmet = [(needs, group, names) for needs, met, group, names in rules if not met]
+        return {f"{group}.{name}": f"it needs {needs}" for needs, group, names in unmet for name in names}
 
 
 def paper() -> VoiceAuthConfig:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,12 @@ from auricle.data import fields
 from auricle.data.clips import Clips
 from auricle.metrics.detection import eer
 from auricle.metrics.rows import percent
+from auricle.report.spared import Spared
 from auricle.systems.voice_auth import data
 from auricle.systems.voice_auth.batches import ClipFeatures, extract_features
 from auricle.systems.voice_auth.clips import genuine_and_attacks, of_split, real_and_recoded
 from auricle.systems.voice_auth.config import VoiceAuthConfig
+from auricle.systems.voice_auth.contents import contents
 from auricle.systems.voice_auth.network import score_items
 from auricle.systems.voice_auth.rows import clip_eer, detector_rows
 from auricle.systems.voice_auth.train import fit_detector, new_network, with_detector
@@ -51,8 +54,9 @@ def trained_scores(
     Returns:
         Scores of each set, (N,), and ``parameters`` and ``steps``.
     """
-    contents = [[*part.pairs.tolist(), *part.families.tolist()] for part in (train, dev, *tests)]
-    training = folder / digest([cfg.model_dump(mode="json"), steps, contents])
+    heard = [[*part.pairs.tolist(), *part.families.tolist(), part.content()] for part in (train, dev, *tests)]
+    encoder = contents(cfg, ["detector.encoder"])
+    training = folder / digest([cfg.model_dump(mode="json"), steps, heard, encoder])
 
     def measure() -> dict[str, Any]:
         network = new_network(cfg)
@@ -73,13 +77,16 @@ def _control_folder(cfg: VoiceAuthConfig, run: RunFolder) -> Path:
     return run.path / "cache" / "controls" / f"seed-{cfg.seed}"
 
 
-def baseline_rows(cfg: VoiceAuthConfig, run: RunFolder, clips: Clips) -> tuple[list[MetricRow], dict[str, Any]]:
+def baseline_rows(
+    cfg: VoiceAuthConfig, run: RunFolder, clips: Clips, spared: Spared
+) -> tuple[list[MetricRow], dict[str, Any]]:
     """Measure the baselines of the detector, and the detector with each generator left out of its training.
 
     Args:
         cfg: the run's config.
         run: where controls are trained, below its cache.
         clips: all clips of the run.
+        spared: a baseline that fails costs its own rows.
 
     Returns:
         Their rows, and the leave-one-generator-out matrix as plain values.
@@ -87,32 +94,40 @@ def baseline_rows(cfg: VoiceAuthConfig, run: RunFolder, clips: Clips) -> tuple[l
     train, dev = clips.where(of_split(clips, "train")), clips.where(of_split(clips, "dev"))
     test = clips.where(of_split(clips, "test") & genuine_and_attacks(clips))
     seen = train.where(train.labels | np.isin(train.values(fields.FAMILY), cfg.data.seen))
-    gmm = classical.lfcc_gmm(seen, [test], cfg.data.band_hz, cfg.seed)[0]
-    metadata = classical.metadata(seen, [test], cfg.seed)[0]
     network = new_network(with_detector(cfg))
     train_features, dev_features, test_features = (extract_features(part, network) for part in (train, dev, test))
     folder = _control_folder(cfg, run)
-    (cnn,), _ = trained_scores(
-        with_detector(cfg, "detector.kind=cnn"),
-        train_features.of_families(cfg.data.seen),
-        dev_features.of_families(cfg.data.seen),
-        [test_features],
-        folder / "cnn",
-        cfg.eval.control_steps,
-    )
-    left_out_rows, matrix = left_out(cfg, train_features, dev_features, test_features, test, folder)
-    rows = [
-        *detector_rows(cfg, gmm, test, "lfcc_gmm"),
-        *detector_rows(cfg, metadata, test, "metadata"),
-        percent("detector_eer", 0.5, len(test), baseline="constant"),
-        *detector_rows(cfg, cnn, test, "cnn"),
-        *left_out_rows,
-    ]
-    return rows, matrix
+
+    def cnn() -> list[np.ndarray]:
+        families = cfg.data.seen
+        known = train_features.of_families(families), dev_features.of_families(families)
+        chosen = with_detector(cfg, "detector.kind=cnn")
+        return _trained(chosen, *known, test_features, folder / "cnn", cfg.eval.control_steps)
+
+    baselines: dict[str, Callable[[], list[np.ndarray]]] = {
+        "lfcc_gmm": lambda: classical.lfcc_gmm(seen, [test], cfg.data.band_hz, cfg.seed),
+        "metadata": lambda: classical.metadata(seen, [test], cfg.seed),
+        "cnn": cnn,
+    }
+    rows = [percent("detector_eer", 0.5, len(test), baseline="constant")]
+    for name, score in baselines.items():
+        rows += spared.rows(f"the baseline {name}", partial(_rows_of, cfg, score, test, name))
+    left_out_rows, matrix = left_out(cfg, train_features, dev_features, test_features, test, folder, spared)
+    return [*rows, *left_out_rows], matrix
+
+
+def _rows_of(cfg: VoiceAuthConfig, score: Callable[[], list[np.ndarray]], test: Clips, name: str) -> list[MetricRow]:
+    return detector_rows(cfg, score()[0], test, name)
 
 
 def left_out(
-    cfg: VoiceAuthConfig, train: ClipFeatures, dev: ClipFeatures, features: ClipFeatures, test: Clips, folder: Path
+    cfg: VoiceAuthConfig,
+    train: ClipFeatures,
+    dev: ClipFeatures,
+    features: ClipFeatures,
+    test: Clips,
+    folder: Path,
+    spared: Spared,
 ) -> tuple[list[MetricRow], dict[str, Any]]:
     """Train once without each generator, on all the others, and test on every one.
 
@@ -123,6 +138,7 @@ def left_out(
         features: of the test clips.
         test: the test clips.
         folder: where the detectors are trained.
+        spared: a detector that fails costs its own rows.
 
     Returns:
         Two rows a generator (the one left out, the others), and the matrix: rows are left out, columns are tested.
@@ -137,9 +153,11 @@ def left_out(
         rest, rest_dev = train.where(train.families != held), dev.where(dev.families != held)
         if rest.labels.all() or rest_dev.labels.all():
             continue
-        (scores,), _ = trained_scores(
-            base, rest, rest_dev, [features], folder / f"without-{held}", cfg.eval.control_steps
-        )
+        train_it = partial(_trained, base, rest, rest_dev, features, folder / f"without-{held}", cfg.eval.control_steps)
+        scored = spared.rows(f"the detector without {held}", train_it)
+        if not scored:
+            continue
+        scores: np.ndarray = scored[0]
         for column, name in enumerate(families):
             if counts[column] >= min(FEWEST, max(counts)):
                 cells[number][column] = round(100 * eer(scores[test.labels], scores[tested == name]).eer, 3)
@@ -150,12 +168,14 @@ def left_out(
     return rows, {"families": families, "eer": cells, "attacks": counts, "genuine": int(test.labels.sum())}
 
 
-def leak_row(cfg: VoiceAuthConfig, run: RunFolder, clips: Clips) -> tuple[MetricRow, bool]:
-    """Check V10: train on real speech against the same speech recoded through the spoofs' chain; 50 % is no leak.
+def _trained(
+    cfg: VoiceAuthConfig, train: ClipFeatures, dev: ClipFeatures, test: ClipFeatures, folder: Path, steps: int
+) -> list[np.ndarray]:
+    return trained_scores(cfg, train, dev, [test], folder, steps)[0]
 
-    Returns:
-        The row, and whether its interval leaves 50 % out.
-    """
+
+def leak_row(cfg: VoiceAuthConfig, run: RunFolder, clips: Clips) -> MetricRow:
+    """Check V10: train on real speech against the same speech recoded through the spoofs' chain; 50 % is no leak."""
     recoded = data.load(cfg, run, data.CONTROLS)
     base = with_detector(cfg)
     network = new_network(base)
@@ -163,6 +183,10 @@ def leak_row(cfg: VoiceAuthConfig, run: RunFolder, clips: Clips) -> tuple[Metric
     train, dev, test = (extract_features(part, network) for part in parts)
     folder = _control_folder(cfg, run) / "leak"
     (scores,), _ = trained_scores(base, train, dev, [test], folder, cfg.eval.control_steps)
-    row = clip_eer(cfg, scores, parts[-1], "leak_eer", "same chain")
+    return clip_eer(cfg, scores, parts[-1], "leak_eer", "same chain")
+
+
+def leaks(row: MetricRow) -> bool:
+    """Say whether the interval of a leak check leaves 50 % out."""
     low, high = row.ci95 or (0.0, 100.0)
-    return row, not low <= 50.0 <= high
+    return not low <= 50.0 <= high

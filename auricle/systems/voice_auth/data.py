@@ -13,18 +13,18 @@ import numpy as np
 from auricle.audio.files import write
 from auricle.audio.level import set_level
 from auricle.audio.resample import resample
-from auricle.core.errors import AudioError, ConfigError, DataError
+from auricle.core.cache import content_key
+from auricle.core.errors import AudioError, DataError
 from auricle.core.files import read_json, write_json
 from auricle.core.run import RunFolder
 from auricle.core.seed import rng
-from auricle.data import corpora, equalise, fields, manifest
+from auricle.data import corpora, equalise, fields, manifest, rec
 from auricle.data.building import audio_folder, build_all, provenance
 from auricle.data.clips import Clips, load_clips
-from auricle.data.spoof import FAMILIES, synthesize
+from auricle.data.spoof import synthesize
+from auricle.systems.voice_auth.checks import need_cohort, need_workable
 from auricle.systems.voice_auth.clips import ATTACK, ENROL, ROLE, SPOOF, TARGET, TARGET_GROUP, TEST
 from auricle.systems.voice_auth.config import DataConfig, VoiceAuthConfig
-from auricle.systems.voice_auth.detectors import external_detector
-from auricle.systems.voice_auth.embeddings import Embedder
 from auricle.systems.voice_auth.plan import Plan, Task, Voice, plan
 
 CLIPS, CONTROLS = "clips", "controls"  # the manifests
@@ -42,25 +42,13 @@ def prepare(cfg: VoiceAuthConfig, run: RunFolder) -> dict[str, Any]:
         Counts, and what was left out, each with its reason.
 
     Raises:
-        ConfigError: an unknown corpus, verifier or spoof family.
-        MissingExtra: the verifier's weights are not installed.
-        CheckpointError: ``detector.run`` is no run that scores audio.
+        ConfigError, MissingExtra, CheckpointError: what `checks.need_workable` refuses.
         DataError: too few voices, or a voice of which too little could be made.
     """
-    if cfg.data.source not in corpora.NAMES:
-        raise ConfigError(
-            f"--data {cfg.data.source}: voice_auth makes its own attacks of a corpus ({', '.join(corpora.NAMES)}); to "
-            "audit scores of your own clips give them to: auricle evaluate voice_auth --scores FILE --key FILE"
-        )
-    unknown = [name for name in cfg.data.families if name not in FAMILIES]
-    if unknown:
-        raise ConfigError(f"no spoof family {', '.join(unknown)}; families: {', '.join(FAMILIES)}")
-    # what is missing is told before anything is made
-    Embedder(cfg, run).verifier  # noqa: B018
-    if cfg.detector.run is not None:
-        external_detector(cfg.detector.run)
+    need_workable(cfg, str(run.saved_config()["preset"]))
     planned = plan(cfg.data)
-    folder = audio_folder(run, cfg.data.model_dump(mode="json"))
+    need_cohort(cfg, planned)
+    folder = audio_folder(run, _deciding(cfg.data))
     folder.mkdir(parents=True, exist_ok=True)
     make = partial(build, voices=planned.voices, cfg=cfg.data, folder=str(folder))
     results = list(build_all(make, planned.tasks, cfg.data.workers))
@@ -80,6 +68,12 @@ def prepare(cfg: VoiceAuthConfig, run: RunFolder) -> dict[str, Any]:
         "skipped": len(skipped),
         "skipped_why": skipped[:20],
     }
+
+
+def _deciding(cfg: DataConfig) -> dict[str, Any]:
+    """Give what decides the audio: the settings, and the content of a corpus that was built on this machine."""
+    built = {"corpus": content_key(rec.folder() / "clips.jsonl")} if cfg.source == "rec" else {}
+    return {**cfg.model_dump(mode="json"), **built}
 
 
 def load(cfg: VoiceAuthConfig, run: RunFolder, name: str = CLIPS) -> Clips:

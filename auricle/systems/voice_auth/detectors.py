@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -13,12 +13,14 @@ from auricle.audio.resample import resample
 from auricle.core.errors import CheckpointError, ConfigError, DataError
 from auricle.core.files import read_json
 from auricle.data.clips import Clips, as_int16
+from auricle.data.cut_audio import mono_cut
 from auricle.metrics.scores import read_scores
 from auricle.systems import load
 from auricle.systems.voice_auth.config import VoiceAuthConfig
 from auricle.systems.voice_auth.network import Network, score_items
 
 PART = 64  # clips handed over at once
+FRAME_S, QUIET_DB = 0.02, 40.0  # silence: frames so much under the loudest one, as the data's chain has it
 
 
 class Detector(Protocol):
@@ -33,17 +35,36 @@ class Detector(Protocol):
 class TrainedDetector:
     """The detector that is trained here: `network`, the `rate_hz` it takes, and windows at once."""
 
-    network: Network
+    network: Network = field(repr=False)
     rate_hz: int
     batch: int
 
     def scores(self, waves: Iterable[np.ndarray], rates_hz: Iterable[int]) -> list[float]:
-        """Score waveforms (T,) of any rate; at the common level, as in training."""
+        """Score waveforms (T,) of any rate; without silence at the ends and at the common level, as in training."""
         items = []
         for wave, rate_hz in zip(waves, rates_hz, strict=True):
-            levelled = as_int16(np.asarray(resample(np.asarray(wave, np.float32), rate_hz, self.rate_hz), np.float32))
+            at_rate = np.asarray(resample(np.asarray(wave, np.float32), rate_hz, self.rate_hz), np.float32)
+            levelled = as_int16(sounding(at_rate, self.rate_hz))
             items.append(self.network.item(levelled.astype(np.float32) / 32768.0))
         return [float(score) for score in score_items(self.network, items, self.batch)] if items else []
+
+
+def sounding(wave: np.ndarray, rate_hz: int) -> np.ndarray:
+    """Cut off what comes before the first and after the last sound (T,), to the sample: a view.
+
+    `auricle.audio.level.trim_silence` goes by frames and leaves some silence, so the same speech between longer
+    silences begins elsewhere; here it does not.
+    """
+    frame = round(FRAME_S * rate_hz)
+    if len(wave) <= frame:
+        return wave
+    total = np.concatenate([[0.0], np.cumsum(np.square(wave, dtype=np.float64))])
+    power = (total[frame:] - total[:-frame]) / frame  # of the frame that begins at each sample
+    least = power.max() * 10 ** (-QUIET_DB / 10)
+    loud = np.flatnonzero(power >= least)
+    part = wave[loud[0] : loud[-1] + frame]
+    heard = np.flatnonzero(np.square(part, dtype=np.float64) >= least * (1 - 1e-6))  # rounding must leave one
+    return part[heard[0] : heard[-1] + 1]
 
 
 def external_detector(folder: str | Path) -> Detector:
@@ -78,10 +99,12 @@ def detector_of(cfg: VoiceAuthConfig, network: Network) -> Detector | None:
 
 
 def clip_scores(detector: Detector, clips: Clips) -> np.ndarray:
-    """Score clips, (N,), higher for bona fide."""
+    """Score clips, (N,), higher for bona fide: the very samples of their files, as `infer` has them."""
     scores: list[float] = []
     for start in range(0, len(clips), PART):
-        waves = [clips.wave(index) for index in range(start, min(start + PART, len(clips)))]
+        part = range(start, min(start + PART, len(clips)))
+        cuts = clips.cuts
+        waves = [clips.wave(i) if cuts is None else mono_cut(cuts[i], clips.rate_hz)[0] for i in part]
         scores += detector.scores(waves, [clips.rate_hz] * len(waves))
     return np.array(scores)
 

@@ -10,11 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from auricle.backbones.speaker import Verifier, load_verifier
+from auricle.core.cache import combined_key
 from auricle.core.errors import DataError
 from auricle.core.files import atomic_path, digest
 from auricle.core.run import RunFolder
 from auricle.data.clips import Clips
 from auricle.systems.voice_auth.config import VoiceAuthConfig
+from auricle.systems.voice_auth.contents import contents
 
 PART = 256  # clips between two writes
 
@@ -23,13 +25,13 @@ class Embedder:
     """The verifier of a run, and the embeddings that it made before.
 
     Args:
-        cfg: names the verifier, and the data that the clips' ids belong to.
+        cfg: names the verifier; what was made is found by the content of its weights and of the clips.
         run: whose cache is used.
     """
 
     def __init__(self, cfg: VoiceAuthConfig, run: RunFolder) -> None:
         self.cfg = cfg.verifier
-        decides = {"data": cfg.data.model_dump(mode="json", exclude={"workers"}), "verifier": cfg.verifier.spec}
+        decides = {"verifier": cfg.verifier.spec, "content": contents(cfg, ["verifier.spec"])}
         self.file = run.cache / f"embeddings-{digest(decides)}.npz"
         self._known: dict[str, np.ndarray] = _read(self.file) if self.file.exists() else {}
 
@@ -44,8 +46,8 @@ class Embedder:
         return load_verifier(self.cfg.spec)
 
     def of(self, clips: Clips) -> np.ndarray:
-        """Give the embeddings of clips, (N, D), by id; what is not known is made and kept."""
-        names = clips.values("id")
+        """Give the embeddings of clips, (N, D), by their samples; what is not known is made and kept."""
+        names = np.array([combined_key([str(clips.rate_hz), wave.tobytes()]) for wave in clips.waves])
         missing = [index for index, name in enumerate(names) if name not in self._known]
         for start in range(0, len(missing), PART):
             part = missing[start : start + PART]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
@@ -11,16 +12,20 @@ from typing import Any
 import numpy as np
 
 from auricle.backbones.classical import numbers
+from auricle.core.errors import ConfigError
 from auricle.core.report import MetricRow
 from auricle.core.run import RunFolder
 from auricle.data import fields
 from auricle.data.clips import Clips
-from auricle.data.protocols import read_audit_trials, read_trials, write_trials
+from auricle.data.protocols import audit_subset, read_audit_trials, read_trials, write_trials
 from auricle.metrics.audit import AttackTrials, Audit, AuditRow, audit
+from auricle.metrics.scores import ALL
 from auricle.report.evaluation import Evaluation
+from auricle.report.spared import Spared
 from auricle.systems.voice_auth import controls, data, sweeps
 from auricle.systems.voice_auth.clips import ATTACK, ENROL, ROLE, TARGET, TARGET_GROUP, genuine_and_attacks, of_split
 from auricle.systems.voice_auth.config import VoiceAuthConfig
+from auricle.systems.voice_auth.contents import SETTINGS, need_unchanged
 from auricle.systems.voice_auth.detectors import scores_of
 from auricle.systems.voice_auth.embeddings import Embedder
 from auricle.systems.voice_auth.infer import VoiceLogin, load
@@ -52,6 +57,8 @@ def evaluate(cfg: VoiceAuthConfig, run: RunFolder) -> Evaluation:
         threshold transfer, leak check.
     """
     login = load(run.path)
+    need_unchanged(cfg, login.contents, SETTINGS if cfg.eval.controls else SETTINGS[:-1])  # controls hear the encoder
+    spared = Spared()
     clips = data.load(cfg, run)
     embedder = Embedder(cfg, run)
     embeddings = embedder.of(clips)
@@ -59,24 +66,29 @@ def evaluate(cfg: VoiceAuthConfig, run: RunFolder) -> Evaluation:
     verifier_trials = make_trials(clips, embeddings, cohort=cohort(cfg, clips, embeddings))
     verifier = audit_of(cfg, verifier_trials)
     tandem, tandem_trials = tandem_audit(cfg, clips, embeddings, scores, login)
-    rows = [*main_rows(verifier, tandem), *metadata_verifier(cfg, clips)]
+    rows = main_rows(verifier, tandem)
+    rows += spared.rows("the baseline metadata of the verifier", lambda: metadata_verifier(cfg, clips))
     notes = [*unprinted(verifier, "verifier, all voices"), *unprinted(tandem, "test voices")]
     notes += unmeasured([*reported(verifier), *tandem.rows])
     matrix: dict[str, Any] = {}
     leak = False
     if cfg.eval.controls:
-        baselines, matrix = controls.baseline_rows(cfg, run, clips)
+        baselines, matrix = controls.baseline_rows(cfg, run, clips, spared)
         rows += baselines
         if "recoded" in cfg.data.controls:
-            row, leak = controls.leak_row(cfg, run, clips)
-            rows.append(row)
-    rows += sweeps.robustness(cfg, clips, embeddings, embedder, login)
-    sentences = [*verifier_sentences(verifier), tandem_sentence(tandem)]
+            found = spared.rows("the leak check", lambda: [controls.leak_row(cfg, run, clips)])
+            leak, rows = any(map(controls.leaks, found)), [*rows, *found]
+    rows += sweeps.robustness(cfg, clips, embeddings, embedder, login, spared)
+    # a detector from outside may have been trained on these voices: nobody knows here
+    heard = "the detector never heard" if not (cfg.detector.run or cfg.detector.scores) else ""
+    sentences = [*verifier_sentences(verifier), tandem_sentence(tandem, heard)]
+    drawn = page(verifier, verifier_trials, tandem, tandem_trials, matrix, spared)
+    notes += [*verifier.notes, *tandem.notes]
     return Evaluation(
         unique(rows),
         cfg.data.source,
-        warnings=[sentences[0], *([TOY] if login.toy else []), *dict.fromkeys([*notes, *verifier.notes])],
-        lead=[sentence for sentence in sentences if sentence],
+        warnings=[sentences[0], *([TOY] if login.toy else []), *spared.notes(), *dict.fromkeys(notes)],
+        lead=sentences,
         details=details(rows, clips),
         leak=leak,
         extra={
@@ -90,7 +102,7 @@ def evaluate(cfg: VoiceAuthConfig, run: RunFolder) -> Evaluation:
             "tandem.npz": partial(write_trials, trials=tandem_trials),
             "test.jsonl": clip_rows(clips, scores),
         },
-        page=page(verifier, verifier_trials, tandem, tandem_trials, matrix),
+        page=drawn,
     )
 
 
@@ -137,7 +149,7 @@ def main_rows(verifier: Audit, tandem: Audit) -> list[MetricRow]:
     by_domain = [row for row in tandem.rows if row.name == "bypass_rate" and row.domain and not row.generator]
     return [
         *metric_rows(reported(verifier)),
-        *chance_rows(verifier.points),
+        *chance_rows(verifier),
         *metric_rows(both),
         *metric_rows(by_domain, "test voices, "),
     ]
@@ -192,11 +204,11 @@ def evaluate_manifest(cfg: VoiceAuthConfig, run: RunFolder, path: str | Path) ->
     trials = score_trials(login, path)
     threshold = login.calibration.threshold if trials.detector is not None else None
     result = audit_of(cfg, trials, detector_threshold=threshold)
-    name = Path(path).stem
+    name = _name(path)
     return _external(result, name, login.toy, {f"{name}.npz": partial(write_trials, trials=trials)})
 
 
-def evaluate_scores(score_file: str | Path, key_file: str | Path) -> Evaluation:
+def evaluate_scores(score_file: str | Path, key_file: str | Path, subset: str | None = None) -> Evaluation:
     """Audit any verifier by its score file; no model is needed.
 
     Args:
@@ -204,23 +216,36 @@ def evaluate_scores(score_file: str | Path, key_file: str | Path) -> Evaluation:
             .parquet), of which the key is another name.
         key_file: what the trials are: our CSV of attack trials, or ASVspoof's keys; see
             `auricle.data.protocols.read_audit_trials`.
+        subset: of a key of ASVspoof 2021; None for ``eval``, as its scorer has it, ``all`` for all.
 
     Raises:
         DataError: files that are missing, damaged or do not fit each other.
+        ConfigError: the key has no such subset.
     """
-    table = Path(score_file).suffix.lower() in (".npz", ".parquet")
-    trials = read_trials(score_file) if table else read_audit_trials(score_file, key_file)
-    return _external(audit(trials), Path(score_file).stem, False, {})
+    name = _name(score_file)
+    if Path(score_file).suffix.lower() in (".npz", ".parquet"):
+        if subset not in (None, ALL):
+            raise ConfigError(f"subset {subset!r}: {name} is a whole table of trials and has no subsets; leave it out")
+        return _external(audit(read_trials(score_file)), name, False, {})
+    taken, note = audit_subset(key_file, subset)
+    trials = read_audit_trials(score_file, key_file, subset)
+    return _external(audit(trials), f"{name}, {taken}" if taken else name, False, {}, [note] if note else [])
 
 
-def _external(result: Audit, name: str, toy: bool, scores: dict[str, Any]) -> Evaluation:
+def _name(path: str | Path) -> str:
+    """Name data after its file; bytes that are no UTF-8, which no report could hold, are written as escapes."""
+    return os.fsencode(Path(path).stem).decode("utf-8", "backslashreplace")
+
+
+def _external(result: Audit, name: str, toy: bool, scores: dict[str, Any], notes: Sequence[str] = ()) -> Evaluation:
     """Give the audit of trials from outside."""
     return Evaluation(
-        unique([*metric_rows(result.rows), *chance_rows(result.points)]),
+        unique([*metric_rows(result.rows), *chance_rows(result)]),
         name,
         warnings=[
+            *notes,
             *verifier_sentences(result),
-            tandem_sentence(result) or "no detector scores: the verifier alone",
+            tandem_sentence(result),
             *([TOY] if toy else []),
             *unprinted(result, "all trials"),
             *unmeasured(result.rows),

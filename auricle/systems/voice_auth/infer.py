@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from auricle.audio.check import check
+from auricle.audio.arrays import as_wave
 from auricle.backbones.speaker import Verifier, load_verifier
 from auricle.core.answers import Refused
-from auricle.core.errors import CheckpointError, DataError
+from auricle.core.errors import AudioError, CheckpointError, ConfigError, DataError
 from auricle.core.request import Request
 from auricle.core.run import open_trained
 from auricle.metrics.calibration import Calibration
 from auricle.metrics.verification import OperatingPoint
 from auricle.systems.batching import Decoded, score_files
 from auricle.systems.voice_auth.config import VoiceAuthConfig
+from auricle.systems.voice_auth.contents import need_unchanged
 from auricle.systems.voice_auth.detectors import Detector, detector_of
 from auricle.systems.voice_auth.network import Network
 from auricle.train.checkpoint import load_model
@@ -78,7 +80,7 @@ class LoginAnswer:
         return {**vars(self), **short, "duration_s": round(self.duration_s, 3), "warnings": list(self.warnings)}
 
 
-@dataclass
+@dataclass(repr=False)
 class VoiceLogin:
     """A trained run: detector, enrolled voices, thresholds.
 
@@ -90,6 +92,7 @@ class VoiceLogin:
         names: enrolled voices, pseudonyms.
         models: their models (V, D).
         points: the verifier's thresholds, set on voices that the test does not have.
+        contents: what lay behind the paths of the config at training; see `contents.contents`.
     """
 
     network: Network
@@ -99,6 +102,13 @@ class VoiceLogin:
     names: tuple[str, ...]
     models: np.ndarray
     points: tuple[OperatingPoint, ...]
+    contents: Mapping[str, str] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        detector = self.cfg.detector
+        heard = detector.run or detector.scores or detector.kind
+        what = f"verifier {self.cfg.verifier.spec!r}, detector {heard!r}, {len(self.names)} enrolled voices"
+        return f"VoiceLogin({self.preset}, {what})"
 
     @property
     def toy(self) -> bool:
@@ -107,12 +117,22 @@ class VoiceLogin:
 
     @cached_property
     def verifier(self) -> Verifier:
-        """The verifier, loaded at first use."""
+        """The verifier, loaded at first use.
+
+        Raises:
+            CheckpointError: its weights have changed since the voices were enrolled.
+        """
+        need_unchanged(self.cfg, self.contents, ["verifier.spec"])
         return load_verifier(self.cfg.verifier.spec)
 
     @cached_property
     def detector(self) -> Detector | None:
-        """The detector, loaded at first use; None where the run has scores of its own clips only."""
+        """The detector, loaded at first use; None where the run has scores of its own clips only.
+
+        Raises:
+            CheckpointError: ``detector.run`` has changed since its threshold was set.
+        """
+        need_unchanged(self.cfg, self.contents, ["detector.run"])
         return detector_of(self.cfg, self.network)
 
     @property
@@ -121,29 +141,39 @@ class VoiceLogin:
         usable = [point for point in self.points if point.usable]
         return min(usable, key=lambda point: point.far_target) if usable else self.points[0]
 
-    def score(self, wave: np.ndarray, rate_hz: int) -> float:
-        """Score one waveform (T,) with the detector, higher for bona fide.
+    def score(self, wave: Any, rate_hz: int) -> float:
+        """Score one waveform with the detector, higher for bona fide.
+
+        Args:
+            wave: an array, a tensor or a list, (T,), (C, T) or (T, C); see `auricle.audio.arrays.as_wave`.
+            rate_hz: its rate in Hz.
 
         Raises:
             AudioError: not usable audio.
+            CheckpointError: the run has a score file and no detector.
         """
         return self.scores([wave], [rate_hz])[0]
 
-    def scores(self, waves: Iterable[np.ndarray], rates_hz: Iterable[int]) -> list[float]:
+    def scores(self, waves: Iterable[Any], rates_hz: Iterable[int]) -> list[float]:
         """Score several waveforms; each as `score` does, whatever its mates.
 
         Raises:
-            CheckpointError: the run has a score file and no detector.
+            ConfigError: not one rate for each waveform.
+            AudioError, CheckpointError: as `score`.
         """
         if self.detector is None:
             raise CheckpointError("this run was made with detector.scores: it has no detector that could hear a file")
-        waves, rates = [np.asarray(wave, np.float32) for wave in waves], list(rates_hz)
-        for wave, rate_hz in zip(waves, rates, strict=True):
-            check(wave, rate_hz)
-        return [float(score) for score in self.detector.scores(waves, rates)]
+        return [float(score) for score in self.detector.scores(*_usable(waves, rates_hz))]
 
-    def match(self, waves: Sequence[np.ndarray], rates_hz: Sequence[int]) -> list[tuple[str, float]]:
-        """Give for each waveform the enrolled voice that is most alike, and the cosine."""
+    def match(self, waves: Iterable[Any], rates_hz: Iterable[int]) -> list[tuple[str, float]]:
+        """Give for each waveform, as `scores` takes them, the enrolled voice that is most alike, and the cosine.
+
+        Raises:
+            ConfigError, AudioError: as `scores`.
+        """
+        return self._nearest(*_usable(waves, rates_hz))
+
+    def _nearest(self, waves: Sequence[np.ndarray], rates_hz: Sequence[int]) -> list[tuple[str, float]]:
         cosines = self.verifier.embed(waves, rates_hz).astype(np.float64) @ self.models.T  # (N, V)
         return [(self.names[best], float(row[best])) for row, best in zip(cosines, cosines.argmax(1), strict=True)]
 
@@ -151,7 +181,7 @@ class VoiceLogin:
         """Answer for decoded files; each as if it were alone."""
         waves, rates_hz = [clip.wave for clip in clips], [clip.rate_hz for clip in clips]
         scores = [None] * len(clips) if self.detector is None else self.detector.scores(waves, rates_hz)
-        matches = self.match(waves, rates_hz)
+        matches = self._nearest(waves, rates_hz)
         return [self._answer(*each) for each in zip(clips, scores, matches, strict=True)]
 
     def _answer(self, clip: Decoded, score: float | None, match: tuple[str, float]) -> LoginAnswer:
@@ -189,6 +219,20 @@ class VoiceLogin:
             yield "no-detector: the run has a score file, so only the verifier decides"
 
 
+def _usable(waves: Iterable[Any], rates_hz: Iterable[int]) -> tuple[list[np.ndarray], list[int]]:
+    """Bring waveforms to (T,) by the rule of `as_wave`, and see that there is a whole rate for each."""
+    if isinstance(rates_hz, str | bytes) or not isinstance(rates_hz, Iterable):
+        raise ConfigError(f"rates_hz is {rates_hz!r}; give one rate for each waveform, such as [16000, 16000]")
+    held, rates = list(waves), list(rates_hz)
+    if len(held) != len(rates):
+        raise ConfigError(f"{len(held)} waveforms and {len(rates)} rates; give one rate for each waveform")
+    for rate_hz in rates:
+        if isinstance(rate_hz, bool) or not isinstance(rate_hz, Real) or not float(rate_hz).is_integer():
+            raise AudioError(f"a rate of {rate_hz!r}; give a whole number of Hz, such as 16000")
+    whole = [int(rate_hz) for rate_hz in rates]
+    return [as_wave(wave, rate_hz)[0] for wave, rate_hz in zip(held, whole, strict=True)], whole
+
+
 def load(folder: str | Path) -> VoiceLogin:
     """Load a trained run from its folder.
 
@@ -203,10 +247,11 @@ def load(folder: str | Path) -> VoiceLogin:
         names = tuple(meta["enrolled"])
         models = np.array([meta["enrolled"][name] for name in names], np.float64)
         points = tuple(OperatingPoint(**point) for point in meta["points"])
+        contents = dict(meta.get("contents", {}))  # runs of before they were kept have none
     except (KeyError, TypeError, ValueError, DataError) as error:
         raise CheckpointError(f"{trained.final}/meta.json is damaged: {error}") from None
     network.eval()
-    return VoiceLogin(network, trained.cfg, trained.preset, calibration, names, models, points)
+    return VoiceLogin(network, trained.cfg, trained.preset, calibration, names, models, points, contents)
 
 
 def infer(model: VoiceLogin, requests: Iterable[Request]) -> Iterator[LoginAnswer | Refused]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,8 @@ import numpy as np
 from auricle.metrics.audit import AttackTrials, Audit
 from auricle.report.evaluation import Page
 from auricle.report.heatmap import Matrix, heat_map
-from auricle.report.plots import Curve, Plot, ScoreClasses, class_histogram
+from auricle.report.plots import Curve, Plot, ScoreClasses, class_histogram, det_curve
+from auricle.report.spared import Spared
 from auricle.systems.voice_auth.rows import DOMAINS, bypass_table, share_text
 
 NOTES = (
@@ -26,7 +27,12 @@ NOTES = (
 
 
 def page(
-    verifier: Audit, trials: AttackTrials, tandem: Audit, tandem_trials: AttackTrials, matrix: Mapping[str, Any]
+    verifier: Audit,
+    trials: AttackTrials,
+    tandem: Audit,
+    tandem_trials: AttackTrials,
+    matrix: Mapping[str, Any],
+    spared: Spared,
 ) -> Page:
     """Draw the page of a run.
 
@@ -36,16 +42,24 @@ def page(
         tandem: audit of verifier and detector.
         tandem_trials: its trials.
         matrix: detector EERs by generator left out; empty where the controls were left out.
+        spared: a figure that fails is left out.
     """
-    return Page(
-        notes=NOTES,
-        curves=detector_curves(tandem_trials),
-        figures=[
-            ("Scores of the verifier", [verifier_scores(verifier, trials)]),
-            ("Scores of the detector", detector_scores(tandem, tandem_trials)),
-            ("Who passes where", [*left_out_map(matrix), *bypass_map(verifier)]),
-        ],
-    )
+
+    def curves() -> list[Plot]:
+        found = detector_curves(tandem_trials)
+        return [det_curve(found)] if found else []
+
+    drawn: list[tuple[str, Sequence[Callable[[], list[Plot]]]]] = [
+        ("Scores of the verifier", [lambda: [verifier_scores(verifier, trials)]]),
+        ("Scores of the detector", [lambda: detector_scores(tandem, tandem_trials)]),
+        ("Who passes where", [lambda: left_out_map(matrix), lambda: bypass_map(verifier)]),
+        ("Detection error trade-off", [curves]),
+    ]
+    figures = []
+    for title, makers in drawn:
+        plots = [plot for make in makers for plot in spared.rows(f"the figure {title!r}", make)]
+        figures += [(title, plots)] if plots else []
+    return Page(notes=NOTES, figures=figures)
 
 
 def verifier_scores(result: Audit, trials: AttackTrials) -> Plot:

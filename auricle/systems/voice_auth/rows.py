@@ -14,7 +14,8 @@ from auricle.data.clips import Clips
 from auricle.data.spoof import FAMILIES
 from auricle.metrics.audit import AttackTrials, Audit, AuditRow, audit
 from auricle.metrics.rows import eer_row, percent
-from auricle.metrics.verification import CLAIMABLE_ACCEPTS, USABLE_ACCEPTS, OperatingPoint
+from auricle.metrics.shares import at_edge
+from auricle.metrics.verification import CLAIMABLE_ACCEPTS, USABLE_ACCEPTS
 from auricle.systems.voice_auth.clips import TARGET_GROUP
 from auricle.systems.voice_auth.config import VoiceAuthConfig
 from auricle.systems.voice_auth.plan import attack_of
@@ -83,17 +84,23 @@ def clip_eer(
         group: part of the data.
         baseline: name of the baseline; None for the system itself.
     """
+    groups = clips.values(TARGET_GROUP)
     row, _ = eer_row(
         scores,
         clips.labels,
-        clips.values(TARGET_GROUP),
+        groups,
         name=name,
         group=group,
         baseline=baseline,
         replicates=cfg.eval.bootstrap,
         seed=derive(cfg.seed, name, group),
     )
-    return row
+    if row.ci95 is None or row.value not in (0.0, 100.0):
+        return row
+    # as in the audit: the exact limits of clips or speakers, whichever are fewer
+    units = min(int(clips.labels.sum()), int((~clips.labels).sum()), len(set(groups)))
+    low, high = at_edge(row.value / 100, (row.ci95[0] / 100, row.ci95[1] / 100), units)
+    return row.model_copy(update={"ci95": (100 * low, 100 * high)})
 
 
 def detector_rows(cfg: VoiceAuthConfig, scores: np.ndarray, clips: Clips, baseline: str) -> list[MetricRow]:
@@ -115,14 +122,14 @@ def detector_rows(cfg: VoiceAuthConfig, scores: np.ndarray, clips: Clips, baseli
     ]
 
 
-def chance_rows(points: Iterable[OperatingPoint]) -> list[MetricRow]:
-    """Give what a verifier that does not listen would get: it lets a share through by lot."""
-    rows = [percent("eer", 0.5, 0, baseline="chance")]
-    for point in points:
+def chance_rows(result: Audit) -> list[MetricRow]:
+    """Give what a verifier that does not listen would get on the same trials: it lets a share through by lot."""
+    rows = [percent("eer", 0.5, result.n_target + result.n_zero_effort, baseline="chance")]
+    for point in result.points:
         if point.usable:
-            group = f"FAR {share_text(point.far_target)}"
-            rows.append(percent("bypass_rate", point.far_target, 0, group=group, baseline="chance"))
-            rows.append(percent("false_rejection", 1 - point.far_target, 0, group=group, baseline="chance"))
+            group, far = f"FAR {share_text(point.far_target)}", point.far_target
+            rows.append(percent("bypass_rate", far, result.n_spoof, group=group, baseline="chance"))
+            rows.append(percent("false_rejection", 1 - far, result.n_target, group=group, baseline="chance"))
     return rows
 
 
@@ -164,16 +171,26 @@ def verifier_sentences(result: Audit) -> list[str]:
     return [*sentences, f"At the same threshold true speakers are refused {_value(frr)} of the time ({frr.n} trials)."]
 
 
-def tandem_sentence(result: Audit) -> str:
-    """Say what the detector behind the verifier changes; empty where there is none."""
+def tandem_sentence(result: Audit, heard: str = "") -> str:
+    """Say what the detector behind the verifier changes, or why nothing is said about it.
+
+    Args:
+        result: of verifier and, if there is one, detector.
+        heard: what the detector knows of these speakers, such as ``the detector never heard``.
+    """
+    if result.detector_threshold is None:
+        return "There are no detector scores: everything here is about the verifier alone."
     point = next((point for point in result.points if point.usable), None)
-    if point is None or result.detector_threshold is None:
-        return ""
+    if point is None:
+        return (
+            "The detector is measured alone: there are too few impostor trials for any false-accept target, so nothing "
+            "is said about verifier and detector together."
+        )
     names = ("bypass_rate", "tandem_bypass_rate", "tandem_false_rejection")
     alone, both, frr = (_value(result.find(name, far=point.far_target)) for name in names)
     return (
         f"With the detector behind the verifier {both} of all attacks pass instead of {alone}, and true speakers are "
-        f"refused {frr} of the time ({result.n_speakers} speakers the detector never heard)."
+        f"refused {frr} of the time ({result.n_speakers} speakers{heard and ' '}{heard})."
     )
 
 

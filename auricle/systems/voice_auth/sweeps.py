@@ -15,6 +15,7 @@ from auricle.data import fields
 from auricle.data.clips import Clips, as_int16
 from auricle.metrics.audit import Audit, AuditRow
 from auricle.metrics.verification import OperatingPoint
+from auricle.report.spared import Spared
 from auricle.systems.voice_auth.clips import ENROL, ROLE, SPOOF, TARGET, TEST, of_split
 from auricle.systems.voice_auth.config import VoiceAuthConfig
 from auricle.systems.voice_auth.detectors import clip_scores
@@ -76,7 +77,7 @@ def changes(cfg: VoiceAuthConfig, others: Clips) -> Iterator[tuple[str, Change]]
 
 
 def robustness(
-    cfg: VoiceAuthConfig, clips: Clips, embeddings: np.ndarray, embedder: Embedder, login: VoiceLogin
+    cfg: VoiceAuthConfig, clips: Clips, embeddings: np.ndarray, embedder: Embedder, login: VoiceLogin, spared: Spared
 ) -> list[MetricRow]:
     """Carry thresholds to other sources, and sweep noise, codecs, durations and enrolment length on the test voices.
 
@@ -86,15 +87,20 @@ def robustness(
         embeddings: of them, (N, D).
         embedder: the verifier.
         login: the trained run, whose thresholds were set on clean speech of other voices.
+        spared: what fails costs its own rows.
     """
-    rows = transfer(cfg, clips, embeddings)
+    rows = spared.rows("the thresholds on other sources", lambda: transfer(cfg, clips, embeddings))
     points = [point for point in login.points if point.usable]
     if not points or not cfg.eval.sweep_clips:
         return rows
     tested = of_split(clips, "test")
     test, others = clips.where(tested), clips.where(~tested)
-    rows += conditions(cfg, test, others, models(test, embeddings[tested]), points, embedder, login)
-    return [*rows, *enrolment(cfg, test, embeddings[tested], points)]
+    made = embeddings[tested]
+    enrolled = models(test, made)
+    rows += spared.rows(
+        "the sweep of conditions", lambda: conditions(cfg, test, others, enrolled, points, embedder, login)
+    )
+    return [*rows, *spared.rows("the sweep of enrolments", lambda: enrolment(cfg, test, made, points))]
 
 
 def conditions(
@@ -111,7 +117,8 @@ def conditions(
     detector = login.detector
     parts, rows = [], []
     for name, change in changes(cfg, others):
-        clips = replace(clean, waves=[as_int16(change(clean.wave(index), index)) for index in range(len(clean))])
+        waves = [as_int16(change(clean.wave(index), index)) for index in range(len(clean))]
+        clips = replace(clean, waves=waves, cuts=None)  # no longer what the files hold
         scores = None if detector is None else clip_scores(detector, clips)
         embeddings = embedder.embed([clips.wave(index) for index in range(len(clips))], clips.rate_hz)
         parts.append(make_trials(clips, embeddings, enrolled, detector=scores, condition=name))

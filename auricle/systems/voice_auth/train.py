@@ -23,6 +23,7 @@ from auricle.systems.voice_auth import data
 from auricle.systems.voice_auth.batches import Batch, ClipFeatures, PairedBatches, extract_features
 from auricle.systems.voice_auth.clips import of_split
 from auricle.systems.voice_auth.config import TrainConfig, VoiceAuthConfig
+from auricle.systems.voice_auth.contents import contents
 from auricle.systems.voice_auth.detectors import detector_of, scores_of
 from auricle.systems.voice_auth.embeddings import Embedder
 from auricle.systems.voice_auth.network import Network, score_items
@@ -63,6 +64,7 @@ def train(cfg: VoiceAuthConfig, run: RunFolder) -> Path:
     meta = {
         "calibration": calibrate(dev_scores, dev.labels).to_dict(),
         "verifier": cfg.verifier.spec,
+        "contents": contents(cfg),
         "enrolled": {name: [round(float(x), 6) for x in model.vector] for name, model in enrolled.items()},
         "points": [point._asdict() for point in dev_points(cfg, clips, embeddings)],
     }

@@ -93,7 +93,7 @@ def llama(tokenizer):
 @pytest.fixture
 def tiny(tmp_path, monkeypatch, llama):
     """A known package of weights in 4 bits, as if it were installed; gives the weights it stands for."""
-    known = extras.Weights("tiny-gguf", "1", "tiny.gguf", "0" * 64, "MIT", 1, "x", converted=True)
+    known = extras.Weights("tiny-gguf", "1", "tiny.gguf", "0" * 64, "MIT", 1, "x", converted="gguf")
     monkeypatch.setitem(extras.WEIGHTS, "tiny", known)
     monkeypatch.setenv("AURICLE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(pretrained, "require_weights", lambda name, purpose: tmp_path / "tiny.gguf")

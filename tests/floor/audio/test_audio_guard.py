@@ -84,9 +84,13 @@ def test_a_decoder_that_fails_costs_its_file_only(tmp_path, monkeypatch, fault, 
 
 @pytest.mark.parametrize(
     ("name", "data"),
-    [("list.wav", with_list(coded(speechlike()), 0xFFFFFFF8)), ("back.wav", with_list(coded(speechlike()), 0xFFFFFFD8)),
-     ("note.8svx", svx(0xFFFFFFF8)), ("far.8svx", svx(0x80000008))],
-)  # fmt: skip
+    [
+        ("list.wav", with_list(coded(speechlike()), 0xFFFFFFF8)),
+        ("back.wav", with_list(coded(speechlike()), 0xFFFFFFD8)),
+        ("note.8svx", svx(0xFFFFFFF8)),
+        ("far.8svx", svx(0x80000008)),
+    ],
+)
 def test_headers_that_lead_parsers_round_for_ever_are_refused_at_once(tmp_path, name, data):
     (tmp_path / name).write_bytes(data)
     for function in (probe, read, scan, read_mono):

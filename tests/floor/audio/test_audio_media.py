@@ -172,8 +172,14 @@ def test_a_folder_lists_them_and_names_what_it_left_out(tmp_path):
     for name, data in made.items():
         (tmp_path / name).write_bytes(data)
     assert [path.name for path in find_audio(tmp_path)] == [
-        "a.m4a", "b.WEBM", "c.wma", "d.mka", "e.mp4", "f.amr", "g.spx",
-    ]  # fmt: skip
+        "a.m4a",
+        "b.WEBM",
+        "c.wma",
+        "d.mka",
+        "e.mp4",
+        "f.amr",
+        "g.spx",
+    ]
     assert [path.name for path in left_out(tmp_path)] == ["h.mid", "i.m4p", "j.ts", "k.bak", "recording"]
     assert left_out([tmp_path / "notes.txt", tmp_path / "h.mid"]) == []
     assert read(tmp_path / "recording").duration_s == pytest.approx(0.2)

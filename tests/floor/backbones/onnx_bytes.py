@@ -48,7 +48,10 @@ def node(kind, inputs, output, **integers):
 
 def model(nodes, inputs, outputs, constants=()):
     graph = message(
-        *((1, one) for one in nodes), (2, "graph"), *((5, one) for one in constants), *((11, one) for one in inputs),
+        *((1, one) for one in nodes),
+        (2, "graph"),
+        *((5, one) for one in constants),
+        *((11, one) for one in inputs),
         *((12, one) for one in outputs),
-    )  # fmt: skip
+    )
     return message((1, 8), (7, graph), (8, message((1, ""), (2, 13))))

@@ -88,11 +88,24 @@ def test_the_filters_keep_low_tones_and_take_high_ones():
 
 def test_a_folder_is_read_and_another_kind_of_generator_is_refused(tmp_path):
     config = {
-        "num_mels": 8, "upsample_rates": [4, 2], "upsample_kernel_sizes": [8, 4], "upsample_initial_channel": 16,
-        "resblock_kernel_sizes": [3, 5], "resblock_dilation_sizes": [[1, 3], [1, 3]], "sampling_rate": 16_000,
-        "n_fft": 32, "hop_size": 8, "win_size": 32, "fmin": 0, "fmax": None, "activation": "snakebeta",
-        "snake_logscale": True, "resblock": "1", "use_tanh_at_final": False, "use_bias_at_final": False,
-    }  # fmt: skip
+        "num_mels": 8,
+        "upsample_rates": [4, 2],
+        "upsample_kernel_sizes": [8, 4],
+        "upsample_initial_channel": 16,
+        "resblock_kernel_sizes": [3, 5],
+        "resblock_dilation_sizes": [[1, 3], [1, 3]],
+        "sampling_rate": 16_000,
+        "n_fft": 32,
+        "hop_size": 8,
+        "win_size": 32,
+        "fmin": 0,
+        "fmax": None,
+        "activation": "snakebeta",
+        "snake_logscale": True,
+        "resblock": "1",
+        "use_tanh_at_final": False,
+        "use_bias_at_final": False,
+    }
     state = random_state()
     torch.save({"generator": state}, tmp_path / "bigvgan_generator.pt")
     (tmp_path / "config.json").write_text(json.dumps(config))

@@ -78,20 +78,24 @@ def test_any_model_of_a_waveform_is_a_verifier(file):
             r"tensor\(double\)",
         ),
         (
-            mean_of_filters([write.port("wave", [1, "t"]), write.port("more", [1, "t"])], steps=[
-                write.node("Add", ["wave", "more"], "embedding")]),
+            mean_of_filters(
+                [write.port("wave", [1, "t"]), write.port("more", [1, "t"])],
+                steps=[write.node("Add", ["wave", "more"], "embedding")],
+            ),
             "wave .* more",
         ),
         (
-            mean_of_filters(steps=[
-                write.node("Unsqueeze", ["wave", "axis"], "image"),
-                write.node("Conv", ["image", "kernels"], "embedding"),
-            ]),
+            mean_of_filters(
+                steps=[
+                    write.node("Unsqueeze", ["wave", "axis"], "image"),
+                    write.node("Conv", ["image", "kernels"], "embedding"),
+                ]
+            ),
             r"gives float32 \[1, 3, 15993\]",
         ),
     ],
     ids=["empty", "text", "features", "fixed", "batch", "double", "two", "frames"],
-)  # fmt: skip
+)
 def test_other_models_are_refused_in_one_sentence(tmp_path, content, message):
     path = tmp_path / "other.onnx"
     path.write_bytes(content)

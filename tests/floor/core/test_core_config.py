@@ -20,8 +20,14 @@ class Outer(Config):
 
 def test_keys_are_dotted_and_reach_into_optional_groups():
     assert keys(Outer) == [
-        "seed", "inner.size", "inner.kind", "inner.names", "spare.size", "spare.kind", "spare.names",
-    ]  # fmt: skip
+        "seed",
+        "inner.size",
+        "inner.kind",
+        "inner.names",
+        "spare.size",
+        "spare.kind",
+        "spare.names",
+    ]
 
 
 def test_override_reads_json_and_plain_text():

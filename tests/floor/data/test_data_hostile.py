@@ -32,13 +32,23 @@ def wav(tmp_path):
 
 def cut(kind, source, number=0):
     recording = {
-        "id": f"r{number}", "sources": [{"type": kind, "channels": [0], "source": source}], "sampling_rate": RATE,
-        "num_samples": RATE, "duration": 1.0, "channel_ids": [0],
-    }  # fmt: skip
+        "id": f"r{number}",
+        "sources": [{"type": kind, "channels": [0], "source": source}],
+        "sampling_rate": RATE,
+        "num_samples": RATE,
+        "duration": 1.0,
+        "channel_ids": [0],
+    }
     return {
-        "id": f"c{number}", "start": 0, "duration": 1.0, "channel": 0, "supervisions": [], "recording": recording,
-        "custom": {"label": "spoof"}, "type": "MonoCut",
-    }  # fmt: skip
+        "id": f"c{number}",
+        "start": 0,
+        "duration": 1.0,
+        "channel": 0,
+        "supervisions": [],
+        "recording": recording,
+        "custom": {"label": "spoof"},
+        "type": "MonoCut",
+    }
 
 
 def written(path, *rows):
@@ -185,7 +195,7 @@ def test_hostile_shards_are_refused_and_nothing_runs(tmp_path, wav):
         "of one source": [([placed], [("c0.wav", audio), ("c0.json", json.dumps(features).encode())])],
         "not JSON": [([placed], [("c0.wav", audio), ("c0.json", bomb[:0] + b"not json")])],
         "expected a Lhotse cut": [([{"id": "x", "type": "Nothing"}], [("c0.wav", audio), ("c0.json", meta)])],
-    }  # fmt: skip
+    }
     number = 0
     for message, shards in cases.items():
         for rows, members in shards:

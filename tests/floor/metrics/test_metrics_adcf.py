@@ -54,9 +54,13 @@ def test_of_rates_by_hand():
 def test_asvspoof_5_has_costs_of_its_own():
     # as its calculate_metrics.py passes them; the CostModel's own defaults are others
     assert ASVSPOOF5 == {
-        "p_target": 0.9405, "p_nontarget": 0.0095, "p_spoof": 0.05, "c_miss": 1.0, "c_fa_nontarget": 10.0,
+        "p_target": 0.9405,
+        "p_nontarget": 0.0095,
+        "p_spoof": 0.05,
+        "c_miss": 1.0,
+        "c_fa_nontarget": 10.0,
         "c_fa_spoof": 10.0,
-    }  # fmt: skip
+    }
     scores = [1.0, 3.0], [0.0, 2.0], [0.0, 0.0, 0.0, 2.0]
     assert min_a_dcf(*scores, **ASVSPOOF5).cost == pytest.approx(0.1725 / 0.595, abs=1e-12)
     # above 0: .5 * .5 + .25 * 1 = .5; above 2: .5 * .9 = .45, the least, of .9

@@ -61,11 +61,14 @@ def test_by_hand_with_ties():
     found = audit(trials, fars=[0.2, 0.6], replicates=200, detector_threshold=1)
     assert [point.threshold for point in found.points] == [0.5, 0.4]
     expected = {
-        "zero_effort_far": (1 / 5, 3 / 5), "false_rejection": (2 / 4, 1 / 4), "bypass_rate": (2 / 3, 3 / 3),
+        "zero_effort_far": (1 / 5, 3 / 5),
+        "false_rejection": (2 / 4, 1 / 4),
+        "bypass_rate": (2 / 3, 3 / 3),
         # the detector refuses the target of score .3 and the spoofs .5 and .6
-        "tandem_zero_effort_far": (1 / 5, 3 / 5), "tandem_false_rejection": (2 / 4, 1 / 4),
+        "tandem_zero_effort_far": (1 / 5, 3 / 5),
+        "tandem_false_rejection": (2 / 4, 1 / 4),
         "tandem_bypass_rate": (0, 1 / 3),
-    }  # fmt: skip
+    }
     for name, values in expected.items():
         for far, value in zip((0.2, 0.6), values, strict=True):
             assert found.find(name, far=far).value == pytest.approx(value, abs=1e-12), name
@@ -201,17 +204,26 @@ def test_speakers_that_differ_widen_the_interval():
 
 def test_a_clip_counts_once_for_the_detector():
     trials = AttackTrials(
-        score=[0.9, 0.1, 0.2, 0.8, 0.5, 0.6], kind=["target", "zero_effort", "zero_effort", "target", "spoof", "spoof"],
-        target=["a", "b", "c", "b", "a", "b"], detector=[0.0, 0.0, 0.0, 2.0, 1.0, -1.0],
+        score=[0.9, 0.1, 0.2, 0.8, 0.5, 0.6],
+        kind=["target", "zero_effort", "zero_effort", "target", "spoof", "spoof"],
+        target=["a", "b", "c", "b", "a", "b"],
+        detector=[0.0, 0.0, 0.0, 2.0, 1.0, -1.0],
         test=["x", "x", "x", "y", "f", "g"],
-    )  # fmt: skip
+    )
     found = audit(trials, fars=[0.5], replicates=100)
     row = found.find("detector_eer")
     assert (row.value, row.n) == (eer([0, 2], [1, -1]).eer, 4)
     with pytest.raises(DataError, match="clip 'x' has the detector scores 0 and 5"):
-        audit(AttackTrials(
-            score=trials.score, kind=trials.kind, target=trials.target, detector=[0, 5, 0, 2, 1, -1], test=trials.test,
-        ), fars=[0.5])  # fmt: skip
+        audit(
+            AttackTrials(
+                score=trials.score,
+                kind=trials.kind,
+                target=trials.target,
+                detector=[0, 5, 0, 2, 1, -1],
+                test=trials.test,
+            ),
+            fars=[0.5],
+        )
 
 
 def test_grid_of_ranks():
@@ -255,7 +267,7 @@ def test_refusals():
 
 
 def test_shares_at_the_edge_have_exact_limits_and_few_trials_none():
-    """All spoofs of one generator are refused, all of another pass, and a third has three trials."""
+    """All spoofs of one generator are refused, all of another pass, and a third has three trials; 12 speakers."""
     trials = made(1, 2000, ties=False)
     generator = np.where(trials.kind == "spoof", "weak", "").astype(object)
     score = trials.score.copy()
@@ -265,13 +277,18 @@ def test_shares_at_the_edge_have_exact_limits_and_few_trials_none():
     generator[spoof[40:43]] = "rare"
     found = audit(
         AttackTrials(score, trials.kind, trials.target, trials.speaker, generator, detector=trials.detector),
-        fars=[0.05], replicates=200,
-    )  # fmt: skip
+        fars=[0.05],
+        replicates=200,
+    )
     weak, strong, rare = (found.find("bypass_rate", far=0.05, generator=name) for name in ("weak", "strong", "rare"))
     n = spoof.size - 43
-    assert (weak.value, weak.n, weak.ci95) == (0.0, n, pytest.approx((0.0, 1 - 0.025 ** (1 / n)), abs=1e-12))
+    assert (weak.value, weak.n, weak.ci95) == (0.0, n, pytest.approx((0.0, 1 - 0.025 ** (1 / 12)), abs=1e-12))
     assert weak.ci95_fixed == weak.ci95
-    assert (strong.value, strong.ci95) == (1.0, pytest.approx((0.025 ** (1 / 40), 1.0), abs=1e-12))
+    assert weak.note == "exact limits of 12 speakers or clips"
+    claimed = len(set(np.asarray(trials.target)[spoof[:40]]))
+    assert claimed <= 12
+    assert (strong.value, strong.ci95) == (1.0, pytest.approx((0.025 ** (1 / claimed), 1.0), abs=1e-12))
+    assert any("exact limits (Clopper-Pearson)" in note for note in found.notes)
     assert (rare.value, rare.ci95, rare.ci95_fixed) == (0.0, None, None)
     assert rare.note == "fewer than 5 trials: no interval"
     # what is not at the edge is what the speakers' replicates say
@@ -281,11 +298,45 @@ def test_shares_at_the_edge_have_exact_limits_and_few_trials_none():
     assert row.ci95 == verifier.speakers.interval(rate.again).ci95
 
 
+@pytest.mark.parametrize(("clips", "units"), [(None, 8), (20, 8), (5, 5)])
+def test_exact_limits_rest_on_speakers_or_clips_whichever_are_fewer(clips, units):
+    """No attack on eight speakers passes; the attacks are 20 clips, or five of which each is played four times."""
+    kind = ["target"] * 24 + ["zero_effort"] * 40 + ["spoof"] * 20
+    score = np.r_[np.linspace(2, 3, 24), np.linspace(-1, 0, 40), np.full(20, -2.0)]
+    target = [f"s{at % 8}" for at in range(84)]
+    test = None if clips is None else [f"t{at}" for at in range(64)] + [f"x{at % clips}" for at in range(20)]
+    row = audit(AttackTrials(score, kind, target, test=test), fars=[0.2], replicates=100).find("bypass_rate", far=0.2)
+    assert (row.value, row.n) == (0.0, 20)
+    assert row.ci95 == pytest.approx((0.0, 1 - 0.025 ** (1 / units)), abs=1e-12)
+
+
+def test_one_speaker_in_a_part_and_costs_without_spread_have_no_interval():
+    """Half of the attacks on the one French speaker pass; every replicate that draws her says the same."""
+    kind = ["target"] * 40 + ["zero_effort"] * 40 + ["spoof"] * 40
+    score = np.r_[np.full(40, 2.0), np.linspace(-1, 0, 40), np.tile([3.0, -3.0], 20)]
+    target = [f"s{at % 10}" for at in range(120)]
+    language = ["fr" if name == "s3" else "en" for name in target]
+    score[80:][np.array(target[80:]) == "s3"] = [3.0, -3.0, 3.0, -3.0]
+    trials = AttackTrials(
+        np.r_[score, [3.0, -3.0] * 2],
+        [*kind, *["spoof"] * 4],
+        [*target, *["s3"] * 4],
+        language=[*language, *["fr"] * 4],
+    )
+    found = audit(trials, fars=[0.2], replicates=200)
+    french = found.find("bypass_rate", far=0.2, language="fr")
+    assert (french.value, french.n, french.ci95) == (0.5, 8, None)
+    assert french.note == "one claimed speaker or clip: no interval over speakers"
+    assert found.find("min_dcf").note.endswith("the replicates are all alike: no interval")
+    assert (found.find("min_dcf").value, found.find("min_dcf").ci95) == (0.0, None)
+
+
 def test_an_eer_without_an_error_has_exact_limits():
     kind = ["target"] * 30 + ["zero_effort"] * 20 + ["spoof"] * 25
     score = np.r_[np.linspace(2, 3, 30), np.linspace(-1, 0, 20), np.linspace(-1, 0, 25)]
     target = [f"s{at % 5}" for at in range(75)]
     found = audit(AttackTrials(score, kind, target, detector=[1.0] * 50 + [-1.0] * 25), fars=[0.2], replicates=200)
     assert (found.find("eer").value, found.find("detector_eer").value) == (0.0, 0.0)
-    assert found.find("eer").ci95 == pytest.approx((0.0, 1 - 0.025 ** (1 / 20)), abs=1e-12)
-    assert found.find("detector_eer").ci95 == pytest.approx((0.0, 1 - 0.025 ** (1 / 25)), abs=1e-12)
+    # five claimed speakers are fewer than the trials of either class
+    assert found.find("eer").ci95 == pytest.approx((0.0, 1 - 0.025 ** (1 / 5)), abs=1e-12)
+    assert found.find("detector_eer").ci95 == pytest.approx((0.0, 1 - 0.025 ** (1 / 5)), abs=1e-12)

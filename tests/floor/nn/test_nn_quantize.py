@@ -177,10 +177,13 @@ def test_lfq_entropy_is_low_for_sure_and_spread_codes():
 
 def test_wrong_sizes_and_indices_are_refused():
     for call in (
-        lambda: make_quantizer("tree", 4, 8), lambda: make_quantizer("lfq", 4, 10), lambda: make_quantizer("vq", 4, 1),
-        lambda: make_quantizer("fsq", 4, 77), lambda: ResidualVQ([VQ(4, 8), VQ(4, 16)]),
+        lambda: make_quantizer("tree", 4, 8),
+        lambda: make_quantizer("lfq", 4, 10),
+        lambda: make_quantizer("vq", 4, 1),
+        lambda: make_quantizer("fsq", 4, 77),
+        lambda: ResidualVQ([VQ(4, 8), VQ(4, 16)]),
         lambda: make_quantizer("fsq", 4, 8, levels=(8, 1)),
-    ):  # fmt: skip
+    ):
         with pytest.raises(ConfigError):
             call()
     for kind in KINDS:

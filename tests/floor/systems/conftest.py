@@ -32,6 +32,19 @@ def echo(tmp_path, monkeypatch):
 
 
 @pytest.fixture
+def steps(monkeypatch):
+    """The stages that the fake system `steps` has done, one after the other."""
+    import auricle.systems
+
+    monkeypatch.setattr(names, "PAPERS", (*names.PAPERS, names.Paper("steps", "none", "0", "how many?", works=True)))
+    monkeypatch.setattr(auricle.systems, "__path__", [*auricle.systems.__path__, str(Path(__file__).parent / "fakes")])
+    from auricle.systems.steps import CALLS
+
+    CALLS.clear()
+    return CALLS
+
+
+@pytest.fixture
 def answered(echo):
     """The requests that the fake system really answered."""
     from auricle.systems.echo.infer import ANSWERED

@@ -1,6 +1,8 @@
 """Requests from what a user gives: paths and folders, a file of them, lines on standard input, the command line."""
 
+import gzip
 import json
+import os
 
 import pytest
 
@@ -9,7 +11,7 @@ from auricle.core.errors import ConfigError, DataError
 from auricle.core.names import More, Spec, Take
 from auricle.core.request import Request
 from auricle.systems import system
-from auricle.systems.requests import asked, read_lines, read_requests, requests
+from auricle.systems.requests import asked, read_lines, read_requests, requests, told
 
 HEARS = system("mambo").spec
 ASKS = Spec(
@@ -186,8 +188,8 @@ def test_rows_of_a_table_that_do_not_fit(sounds):
             "'asks' knows no column 'file'; columns can be audio, image, n, near, tags, t",
         ),
         ("r.csv", b"", "'asks' knows an empty table"),
-        ("r.jsonl", '{"text": "w\u00f6rds"}'.encode("latin-1"), "is not text in UTF-8"),
-        ("r.csv", "audio,text\na.wav,w\u00f6rds".encode("latin-1"), "is not text in UTF-8"),
+        ("r.jsonl", '{"text": "w\u00f6rds"}'.encode("latin-1"), "not text in UTF-8"),
+        ("r.csv", "audio,text\na.wav,w\u00f6rds".encode("latin-1"), "not text in UTF-8"),
     ],
 )
 def test_a_file_that_holds_no_requests_is_wrong_use(tmp_path, name, content, message):
@@ -199,8 +201,67 @@ def test_a_file_that_holds_no_requests_is_wrong_use(tmp_path, name, content, mes
 def test_a_file_that_is_not_there_is_wrong_use(tmp_path):
     with pytest.raises(DataError, match=r"--requests .*none\.csv does not exist"):
         list(read_requests(tmp_path / "none.csv", ASKS))
-    with pytest.raises(DataError, match="is not a file"):
+    with pytest.raises(DataError, match="is a folder; give a file"):
         list(read_requests(tmp_path, ASKS))
+    os.mkfifo(tmp_path / "pipe.csv")
+    with pytest.raises(DataError, match=r"--requests .*pipe\.csv is a pipe, a socket or a device"):
+        list(read_requests(tmp_path / "pipe.csv", ASKS))
+
+
+@pytest.mark.parametrize("name", ["r.jsonl", "r.jsonl.gz", "r.csv.gz"])
+def test_requests_are_read_as_every_text_is(sounds, name):
+    rows = ["text,audio", "who?,a.wav", "what\u2028now?,b.wav"]
+    if ".csv" not in name:
+        rows = [
+            json.dumps({"text": row.split(",")[0], "audio": row.split(",")[1]}, ensure_ascii=False) for row in rows[1:]
+        ]
+    text = ("\ufeff" + "\r\n".join(rows) + "\r\n").encode()
+    (sounds / name).write_bytes(gzip.compress(text) if name.endswith(".gz") else text)
+    assert list(read_requests(sounds / name, ASKS)) == [
+        Request(audio=sounds / "a.wav", text="who?"),
+        Request(audio=sounds / "b.wav", text="what\u2028now?"),
+    ]
+
+
+def test_one_odd_line_of_requests_ends_nothing(sounds):
+    file = sounds / "r.jsonl"
+    file.write_text("[" * 100_000 + '\n{"audio": "a.wav", "n": ' + "9" * 5000 + '}\n{"audio": "a.wav", "text": "x"}\n')
+    found = list(read_requests(file, ASKS))
+    assert "nested too deeply" in found[0].error
+    assert isinstance(found[1], Refused)
+    assert found[2] == Request(audio=sounds / "a.wav", text="x")
+    table = sounds / "r.csv"
+    table.write_text("audio,text\na.wav," + "x" * 200_000 + "\na.wav,y\n")
+    found = list(read_requests(table, ASKS))
+    assert found[0] == Refused(f"{table}, line 2", "not a row of a table: field larger than field limit (131072)")
+    assert found[1] == Request(audio=sounds / "a.wav", text="y")
+
+
+def test_numbers_that_are_none_cannot_be_asked_with(sounds):
+    file = sounds / "r.jsonl"
+    file.write_text('{"audio": "a.wav", "text": "x", "near": NaN}\n{"audio": "a.wav", "text": "x", "near": 1e999}\n')
+    found = list(requests(ASKS, read_requests(file, ASKS)))
+    assert [one.error.split(" (")[0] for one in found] == [
+        "near=nan has a number that is none", "near=inf has a number that is none"
+    ]  # fmt: skip
+
+
+def test_what_a_folder_leaves_out_is_given_to_who_asks(sounds):
+    (sounds / "deep" / "song.mid").write_bytes(b"MThd")
+    (sounds / "noname").write_bytes(b"fLaC")
+    unread = []
+    found = list(asked(HEARS, [str(sounds), str(sounds / "deep" / "song.mid")], unread=unread))
+    assert [one.audio.name for one in found] == ["a.wav", "b.wav", "c.flac", "song.mid"]
+    assert [path.name for path in unread] == ["song.mid", "noname"]
+    assert told(unread).startswith("2 file(s) of the folders look like audio and were left out")
+    many = told([sounds / f"{n}.mid" for n in range(9)])
+    assert many.startswith("9 file(s)")
+    assert " and 4 more; give a file by its name to try it" in many
+
+
+def test_names_are_taken_as_they_are_from_standard_input():
+    lines = ["a\u00a0.wav\n", "b\udcff.wav\r\n", "\u2028c.wav\n"]
+    assert list(read_lines(lines, ASKS)) == ["a\u00a0.wav", "b\udcff.wav", "\u2028c.wav"]
 
 
 # --- the command line -------------------------------------------------------------------------------------------------

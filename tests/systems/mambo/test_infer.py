@@ -10,9 +10,9 @@ from auricle.audio.files import read_mono
 from auricle.core.answers import Detection, Refused
 from auricle.core.request import Request
 from auricle.data import embedded
-from auricle.data.clips import windows
 from auricle.systems.mambo import infer as module
 from auricle.systems.mambo.infer import infer
+from auricle.systems.mambo.preparation import heard, sound_of
 
 
 @pytest.fixture(scope="module")
@@ -73,13 +73,16 @@ def test_files_together_equal_files_alone(detector, files, threads):
 
 
 @torch.no_grad()
-def test_the_score_is_the_mean_over_windows_and_segments_cover_the_file(detector, files):
+def test_the_score_is_the_mean_over_windows_and_segments_cover_what_is_heard(detector, files):
     for file in files[-4:]:
         found = answer(detector, file)
         wave, _, _ = read_mono(file, 16000)
-        logits = detector.network(torch.from_numpy(windows(wave, detector.cfg.data.window))).logits
+        sound = sound_of(wave, 16000)
+        pieces = np.stack([window for _, window in heard([wave], sound, detector.cfg.data.window)])
+        logits = detector.network(torch.from_numpy(pieces)).logits
         assert found.score == pytest.approx(float((logits[:, 1] - logits[:, 0]).mean()), abs=1e-5)
-        assert found.segments[0].start_s == 0
+        starts = max(0.0, sound.start / 16000)
+        assert found.segments[0].start_s == starts // 0.5 * 0.5
         assert found.segments[-1].end_s == pytest.approx(found.duration_s)
         assert all(a.end_s == b.start_s for a, b in zip(found.segments, found.segments[1:], strict=False))
 
@@ -95,19 +98,19 @@ def test_waves_together_equal_waves_alone(detector):
 def test_long_files_are_streamed(detector, files, monkeypatch):
     whole = answer(detector, files[-2])
     monkeypatch.setattr(module, "WHOLE_S", 1.0)
-    monkeypatch.setattr(module, "read", lambda path: pytest.fail("a long file was read whole"))
+    monkeypatch.setattr(module, "read", lambda path, **how: pytest.fail("a long file was read whole"))
     close(answer(detector, files[-2]), whole)
 
 
 def test_a_long_file_that_breaks_off_after_it_was_judged_is_refused_and_the_rest_goes_on(detector, files, monkeypatch):
-    def torn(self, path):
-        for number, piece in enumerate(stream(self, path)):
-            if number == 40:
+    def torn(*given):
+        for number, chunk in enumerate(chunks(*given)):
+            if number == 3 and next(surveyed, None) is None:  # not while it is judged
                 raise module.AudioError("the disk was pulled out")
-            yield piece
+            yield chunk
 
-    stream = module.Detector.stream
-    monkeypatch.setattr(module.Detector, "stream", torn)
+    surveyed, chunks = iter([True]), module._chunks
+    monkeypatch.setattr(module, "_chunks", torn)
     first, broken, last = infer(detector, [Request(audio=file) for file in (files[0], files[-1], files[-3])])
     assert isinstance(first, Detection)
     assert broken == Refused(str(files[-1]), "the disk was pulled out")

@@ -16,6 +16,7 @@ from auricle.systems.mambo import data
 from auricle.systems.mambo.build import CONTROLS
 from auricle.systems.mambo.config import smoke
 from auricle.systems.mambo.controls import run_all
+from auricle.systems.mambo.rows import Beside
 
 
 def rename(clip, group, speaker, language="da"):
@@ -90,9 +91,10 @@ def test_both_corpora_never_share_prepared_audio(cfg, tmp_path):
 
 
 def test_leak_checks_are_not_for_a_users_manifest_only(cfg):
-    rows, notes, leak = run_all(override(cfg, ["data.source=mine.jsonl"]), None, None, None, None, None)
-    assert (rows, leak) == ([], False)
-    assert "a manifest of yours has none" in notes[0]
+    beside = Beside()
+    assert run_all(override(cfg, ["data.source=mine.jsonl"]), None, None, None, None, None, beside) == []
+    assert not beside.leak
+    assert "a manifest of yours has none" in beside.notes[0]
 
 
 def test_what_is_neither_a_corpus_nor_a_manifest_is_refused(cfg, tmp_path, monkeypatch):

@@ -8,6 +8,7 @@ import torch
 from typer.testing import CliRunner
 
 from auricle.audio.distance import mel_distance
+from auricle.audio.tiles import wave_tiles
 from auricle.audio.transform import stft
 from auricle.audio.vocoder_mel import GriffinLimVocoder, MelContract, VocoderMel
 from auricle.cli.main import app
@@ -18,7 +19,6 @@ from auricle.core.report import Report
 from auricle.core.run import FINAL, RunFolder, open_run
 from auricle.systems.unisrcodec.config import smoke as codec_smoke
 from auricle.systems.unisrcodec.infer import coder_of, load, vocoder_for
-from auricle.systems.unisrcodec.tiles import wave_tiles
 from auricle.systems.unisrcodec.train import Training
 from auricle.systems.unisrcodec.vocoder import SPEC
 from auricle.systems.unisrcodec.vocoder import train as training

@@ -38,6 +38,6 @@ def spectrum_verifier():
 def verifier(monkeypatch):
     """Every verifier that is asked for is one of these, made for this test."""
     made = SpectrumVerifier()
-    for place in ("embeddings", "infer"):
+    for place in ("embeddings", "infer", "checks"):
         monkeypatch.setattr(f"auricle.systems.voice_auth.{place}.load_verifier", lambda spec: made)
     return made

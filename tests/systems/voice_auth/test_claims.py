@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from auricle.claims.claim import Cell, Measured
+from auricle.claims.results import load
 from auricle.claims.runner import run_claims
 from auricle.systems.voice_auth.claims import CLAIMS, arms, training, use, verifier
 from auricle.systems.voice_auth.claims.training import V3, V4, V5
@@ -15,6 +17,7 @@ from auricle.systems.voice_auth.claims.use import V6, V7, V10
 from auricle.systems.voice_auth.claims.verifier import V1, V9
 
 SEEDS = (0, 1, 2)
+RESULTS = Path(__file__).parents[3] / "docs" / "results" / "voice_auth.json"
 TRAINED = {"parameters", "steps"}
 WITH_EER = TRAINED | {"eer", "eer_draws"}
 # what a cell of the quick budget holds, by claim and arm
@@ -42,7 +45,8 @@ KEYS = {
 
 @pytest.mark.claims  # two minutes
 def test_quick_claims_run_from_end_to_end(tmp_path, spectrum_verifier, monkeypatch):
-    monkeypatch.setattr("auricle.systems.voice_auth.embeddings.load_verifier", lambda spec: spectrum_verifier)
+    for place in ("embeddings", "checks"):
+        monkeypatch.setattr(f"auricle.systems.voice_auth.{place}.load_verifier", lambda spec: spectrum_verifier)
     entries, _ = run_claims(CLAIMS, "quick", tmp_path / "claims", tmp_path / "results.json")
     assert {entry.verdict for entry in entries} == {"no verdict"}
     assert all(entry.parts and entry.effect is not None for entry in entries)
@@ -180,6 +184,30 @@ def test_v6_follows_its_rule(boosted, verdict):
     assert ratios["noisy EER, rawboost3 over white"] == pytest.approx(boosted / 30.0, rel=0.01)
     assert {part.verdict for part in found.parts} == {None}
     assert use.HALF == 0.5
+    assert found.notes == ()
+
+
+@pytest.mark.parametrize("boosted", [10.0, 39.0])
+def test_v6_says_nothing_where_a_halving_was_out_of_reach(boosted):
+    """Clean speech at 38.8 %, noise at 46.7 %: repaired noise would come to 0.83, so neither side of 0.5 counts."""
+    rows = {"clean": 46.7, "rawboost3": boosted, "rawboost5": 46.0, "white": 46.0}
+    arms = {
+        name: {seed: n | {"clean": 38.8} for seed, n in spread(noisy=noisy).items()} for name, noisy in rows.items()
+    }
+    found = decided(V6, **arms)
+    assert found.verdict == "not resolved"
+    assert found.effect == pytest.approx(boosted / 46.7, rel=0.01)
+    (note,) = found.notes
+    assert "a guard that was added after the run" in note
+    assert "ratio of 0.83" in note
+
+
+def test_the_results_of_v6_are_what_the_guard_makes_of_their_numbers():
+    (entry,) = [claim for claim in load(RESULTS).claims if claim.id == "V6"]
+    numbers = entry.measured
+    clean = [numbers[arm]["clean"].mean for arm in ("clean", "rawboost3")]
+    assert entry.verdict == "not resolved"
+    assert entry.notes[1] == use.v6_guard(clean, numbers["clean"]["noisy"].mean)
 
 
 @pytest.mark.parametrize(

@@ -103,8 +103,15 @@ def test_embeddings_are_kept_and_only_what_is_missing_is_made(clips, tmp_path, v
     again = Embedder(smoke(), run).of(clips)
     assert calls == [4]
     assert np.array_equal(again[:3], first)
-    other = override(smoke(), ["data.seed=5"])
-    assert not Embedder(other, run).file.exists()  # other data never mix with these
+    # found by its samples: another clip under the same name is embedded, a known one under another name is not
+    louder = Clips([2 * wave for wave in clips.waves[:2]], clips.facts[:2], 16000)
+    assert not np.array_equal(Embedder(smoke(), run).of(louder), first[:2])
+    assert calls == [4, 2]
+    renamed = Clips(clips.waves[:2], [{**fact, "id": "new"} for fact in clips.facts[:2]], 16000)
+    assert np.array_equal(Embedder(smoke(), run).of(renamed), first[:2])
+    assert calls == [4, 2]
+    other = override(smoke(), ["verifier.spec=voicefilter"])
+    assert not Embedder(other, run).file.exists()  # those of other verifiers never mix with these
 
 
 def test_damaged_embeddings_are_named(tmp_path, verifier):

@@ -31,8 +31,11 @@ def all_items(packages: dict[str, Package]) -> list[Item]:
         DataError: two clips have one id, or the clips are larger than the corpus may be.
     """
     items = [
-        *prompt_items(packages), *acted_items(packages), *sound_items(packages), *music_items(packages),
-    ]  # fmt: skip
+        *prompt_items(packages),
+        *acted_items(packages),
+        *sound_items(packages),
+        *music_items(packages),
+    ]
     double = [name for name, count in Counter(item.id for item in items).items() if count > 1]
     if double:
         raise DataError(f"clips with the same id: {', '.join(double[:5])}")

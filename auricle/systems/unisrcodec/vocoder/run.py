@@ -6,11 +6,15 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
+
 from auricle.core.config import override, parse
-from auricle.core.errors import CheckpointError, ConfigError
+from auricle.core.errors import AuricleError, CheckpointError, ConfigError
 from auricle.core.report import Report
-from auricle.core.run import RunFolder, open_run
+from auricle.core.run import RunFolder
 from auricle.report.evaluation import publish
+from auricle.systems.contents import contents, refuse_changed, refuse_changed_audio
+from auricle.systems.pipeline import begin, take_back, tell, writing
 from auricle.systems.unisrcodec.config import CodecConfig
 from auricle.systems.unisrcodec.data import prepare
 from auricle.systems.unisrcodec.infer import load as load_codec
@@ -18,6 +22,7 @@ from auricle.systems.unisrcodec.vocoder import SPEC
 from auricle.systems.unisrcodec.vocoder.config import PRESETS, VocoderConfig
 from auricle.systems.unisrcodec.vocoder.evaluate import evaluate
 from auricle.systems.unisrcodec.vocoder.load import is_run
+from auricle.systems.unisrcodec.vocoder.network import Vocoder
 from auricle.systems.unisrcodec.vocoder.train import train
 
 
@@ -67,7 +72,7 @@ def run_all(
     Raises:
         ConfigError: see `resolve` and `auricle.core.run.open_run`.
         CheckpointError: see `resolve`.
-        DataError: too few recordings.
+        DataError: too few recordings, or another process writes the folder.
     """
     if (preset, codec, source) == (None, None, None) and not settings and not overwrite and is_run(folder):
         saved = RunFolder(Path(folder)).saved_config()
@@ -75,16 +80,33 @@ def run_all(
     else:
         preset = preset or "laptop"
         cfg = resolve(preset, codec, source, settings)
-    run = open_run(folder, SPEC.name, preset, cfg, overwrite=overwrite)
-    if not run.done("prepare"):
-        run.mark("prepare", **prepare(cfg.of_codec, run))
-    coder = None if cfg.codec is None else load_codec(cfg.codec)
+    run = begin(Path(folder), SPEC.name, preset, cfg, overwrite)
+    with writing(run):
+        return _stages(run, preset, cfg)
+
+
+def _stages(run: RunFolder, preset: str, cfg: VocoderConfig) -> Report:
+    """Do each stage that is not complete."""
+    again = f"auricle codec vocoder --run {run.path}"
+    refuse_changed(run, cfg, again)
+    if run.done("evaluate"):
+        refuse_changed_audio(run, again)
+        tell(f"nothing to do: this run is complete ({run.path})")
+        return Report.load(run.path / "report.json")
+    try:
+        coder = None if cfg.codec is None else load_codec(cfg.codec)
+        with torch.device("meta"):
+            Vocoder(cfg.model)  # refuses sizes that cannot be, before anything is prepared
+        if not run.done("prepare"):
+            found = contents(cfg)
+            run.mark("prepare", **prepare(cfg.of_codec, run), contents=found)
+    except AuricleError as error:
+        take_back(run, error)
+        raise
     if not run.done("train"):
         started = time.monotonic()
         train(cfg, run, coder)
         run.mark("train", seconds=round(time.monotonic() - started, 1))
-    if run.done("evaluate"):
-        return Report.load(run.path / "report.json")
     report = publish(evaluate(cfg, run, coder), run, cfg, SPEC, preset, seed=cfg.seed)
     run.mark("evaluate")
     return report

@@ -19,8 +19,12 @@ LABELS = "# utterance|pinyin|text\nSSB00050001|guang3 zhou1 % nv3 $|广州%女$\
 
 
 def corpus(folder, train=TRAIN, test=TEST, info=INFO, labels=LABELS):
-    for name, text in (("train/content.txt", train), ("test/content.txt", test), ("spk-info.txt", info),
-                       ("train/label_train-set.txt", labels)):  # fmt: skip
+    for name, text in (
+        ("train/content.txt", train),
+        ("test/content.txt", test),
+        ("spk-info.txt", info),
+        ("train/label_train-set.txt", labels),
+    ):
         if text is not None:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(text.encode())
@@ -78,7 +82,7 @@ def test_manifest(tmp_path):
         ({"info": INFO.replace("male south", "m south")}, "spk-info.txt, line 3: gender 'm'"),
         ({"info": "SSB0005 B female\n"}, "spk-info.txt, line 1: expected speaker, age group"),
     ],
-)  # fmt: skip
+)
 def test_broken(tmp_path, change, complaint):
     with pytest.raises(DataError) as caught:
         read_aishell3(corpus(tmp_path, **change))

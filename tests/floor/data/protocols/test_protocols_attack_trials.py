@@ -28,8 +28,12 @@ def listed(folder, rows=ROWS, header=HEADER):
 def test_trials(tmp_path):
     first, second, spoof, _ = read_attack_trials(listed(tmp_path))
     assert (first.target, first.enrol, first.test, first.speaker, first.train_minutes) == (
-        "a", ("a1", "a2"), "real/a3.wav", "a", None,
-    )  # fmt: skip
+        "a",
+        ("a1", "a2"),
+        "real/a3.wav",
+        "a",
+        None,
+    )
     assert (second.kind, second.speaker, second.line) == ("zero_effort", "b", 3)
     assert (spoof.generator, spoof.train_minutes, spoof.domain, spoof.condition) == ("world", 2.5, "out", "clean")
 
@@ -54,7 +58,7 @@ def test_trials(tmp_path):
         (ROWS + ",a1,x.wav,target,,,,,,\n", "line 6: no target_spk"),
         (ROWS + "a,a1,x.wav\n", "line 6: 3 columns; expected target_spk"),
     ],
-)  # fmt: skip
+)
 def test_broken(tmp_path, rows, complaint):
     with pytest.raises(DataError) as caught:
         read_attack_trials(listed(tmp_path, rows))

@@ -316,7 +316,5 @@ def test_apt_without_package_lists_is_said(tmp_path, monkeypatch):
 
 def test_the_marker_of_a_part_is_json(built):
     facts = json.loads((built[1] / ".completed").read_text())
-    assert {row["package"] for row in facts["packages"]} == {
-        *(source.package for source in SOURCES), "fillets-ng-data"
-    }  # fmt: skip
+    assert {row["package"] for row in facts["packages"]} == {*(source.package for source in SOURCES), "fillets-ng-data"}
     assert all(len(row["sha256"]) == 64 for row in facts["packages"])

@@ -15,16 +15,20 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from auricle.audio.check import shown
 from auricle.core.errors import DataError
 from auricle.core.files import atomic_path
+from auricle.core.lines import open_regular
 
 MAGIC, VERSION = b"AUSR", 1
 SUFFIX = ".ausr"
 _HEADER = struct.Struct("<4sBBHBHHIQI16s")
-_SUM = 8
+_SUM, _MOST_BITS = 8, 32
+MAX_BYTES = 1 << 26  # of a file; at the codec's rates hundreds of hours
+_AT_ONCE = 1 << 16  # indices unpacked at once: a bit takes a byte on its way
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Tokens:
     """The tokens of one recording.
 
@@ -46,6 +50,10 @@ class Tokens:
     bits: int
     model: str
 
+    def __repr__(self) -> str:
+        """Say in one line what they are."""
+        return f"<{self.indices.size} tokens, indices {self.indices.shape}, {self.duration_s:.2f} s, {self.model[:12]}>"
+
     @property
     def duration_s(self) -> float:
         """Length of the recording in seconds."""
@@ -59,6 +67,12 @@ class Tokens:
 
 def dumps(tokens: Tokens) -> bytes:
     """Pack tokens.
+
+    Args:
+        tokens: what is packed.
+
+    Returns:
+        A whole token file.
 
     Raises:
         DataError: indices that do not fit the bits, or another shape than columns need.
@@ -100,14 +114,35 @@ def loads(data: bytes, name: str = "<bytes>") -> Tokens:
         raise DataError(f"{name} {what}: {len(data)} bytes instead of {wanted}; copy or encode it again")
     if hashlib.sha256(data[:-_SUM]).digest()[:_SUM] != data[-_SUM:]:
         raise DataError(f"{name} is damaged: its checksum does not fit; copy or encode it again")
-    flat = np.unpackbits(np.frombuffer(data[_HEADER.size : -_SUM], np.uint8))[: count * bits]
-    indices = flat.reshape(count, bits).astype(np.int64) @ (1 << np.arange(bits - 1, -1, -1, dtype=np.int64))
+    if not (rate and hop and step and 1 <= bits <= _MOST_BITS):
+        raise DataError(f"{name} is damaged: a rate of {rate} Hz, {bits} bits an index; copy or encode it again")
     shape = (columns, rows) if stages == 1 else (columns, rows, stages)
-    return Tokens(indices.reshape(shape), samples, rate, hop, step, bits, model.hex())
+    indices = _unpacked(data, count, bits).reshape(shape)
+    return Tokens(indices, samples, rate, hop, step, bits, model.hex())
+
+
+def _unpacked(data: bytes, count: int, bits: int) -> npt.NDArray[np.int64]:
+    packed = np.frombuffer(data, np.uint8, len(data) - _HEADER.size - _SUM, _HEADER.size)
+    weights = 1 << np.arange(bits - 1, -1, -1, dtype=np.int64)
+    indices = np.empty(count, np.int64)
+    for start in range(0, count, _AT_ONCE):  # begins at a whole byte
+        number = min(_AT_ONCE, count - start)
+        flat = np.unpackbits(packed[start * bits // 8 :][: -(-number * bits // 8)])[: number * bits]
+        indices[start : start + number] = flat.reshape(number, bits) @ weights
+    return indices
 
 
 def write(path: str | Path, tokens: Tokens) -> int:
-    """Write a token file, atomically; give its size in bytes."""
+    """Write a token file, atomically; give its size in bytes.
+
+    Args:
+        path: where to.
+        tokens: what is written.
+
+    Raises:
+        DataError: as `dumps`.
+        OSError: the file system refuses it.
+    """
     data = dumps(tokens)
     with atomic_path(path) as part:
         Path(part).write_bytes(data)
@@ -117,11 +152,21 @@ def write(path: str | Path, tokens: Tokens) -> int:
 def read(path: str | Path) -> Tokens:
     """Read a token file.
 
+    Args:
+        path: the file.
+
     Raises:
-        DataError: it cannot be read, or as `loads`.
+        DataError: it is not there or no regular file, too large, or as `loads`.
     """
+    name = shown(path)
     try:
-        data = Path(path).read_bytes()
+        with open_regular(path) as handle:
+            head = handle.read(len(MAGIC))
+            if head != MAGIC:  # of another file no more is read
+                return loads(head, name)
+            data = head + handle.read(MAX_BYTES)
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}") from None
-    return loads(data, str(path))
+        raise DataError(f"{name} cannot be read: {error.strerror}") from None
+    if len(data) > MAX_BYTES:
+        raise DataError(f"{name} has more than {MAX_BYTES >> 20} MiB; no token file of a recording has")
+    return loads(data, name)

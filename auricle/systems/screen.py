@@ -8,12 +8,14 @@ from pathlib import Path
 
 from auricle.audio.level import bandwidth_hz
 from auricle.core.answers import Refused
+from auricle.core.errors import ConfigError
 from auricle.core.files import write_text
+from auricle.core.names import Spec
 from auricle.report.plots import ScoreClasses, class_histogram
 from auricle.systems.batching import decoded
 from auricle.systems.requests import requests
-from auricle.systems.unisrcodec import SPEC
 
+SPEC = Spec("screen", "how far up a file has content", (), "bandwidth_hz", "screening")  # takes audio
 LONGEST_S = 60.0  # of a longer file the first minute is judged
 
 
@@ -37,14 +39,28 @@ class Screened:
 
 
 def screen(
-    inputs: Iterable[str | Path], band_hz: float = 20_000.0, below_db: float = 60.0
+    inputs: Iterable[str | Path],
+    band_hz: float = 20_000.0,
+    below_db: float = 60.0,
+    unread: list[Path] | None = None,
 ) -> Iterator[Screened | Refused]:
     """Judge files and folders, in order; what is not audio is refused and the rest goes on.
 
     The paper keeps files whose content stays above -60 dB up to 22.05 kHz and leaves the statistic open. Here it is the
     mean power spectrum in bands of 100 Hz: the highest band within `below_db` of the strongest must reach `band_hz`.
+
+    Args:
+        inputs: audio files, and folders of them.
+        band_hz: frequency that content must reach, in Hz.
+        below_db: how far under the strongest band still counts, in dB.
+        unread: gets the files of folders that look like audio and are left out.
+
+    Raises:
+        ConfigError: a frequency or a range that is not above 0.
     """
-    for asked in requests(SPEC, inputs):
+    if not (band_hz > 0 and below_db > 0):
+        raise ConfigError(f"a band of {band_hz} Hz and a range of {below_db} dB; both must be above 0")
+    for asked in requests(SPEC, inputs, unread=unread):
         if isinstance(asked, Refused):
             yield asked
             continue
