@@ -31,6 +31,7 @@ from auricle.systems.ft_grpo.generate import Generations, generate
 from auricle.systems.ft_grpo.model import Network, load_checkpoint
 from auricle.systems.ft_grpo.rationale import Evidence, read
 
+TITLE = 60  # characters of a file's name that a picture has room for
 BATCH = 8  # files answered for at once by each thread
 LONGEST_S = 300.0
 SHORT_S = 1.0
@@ -144,8 +145,10 @@ class ExplainedDetection(Detection):
         window, rate_hz = self.shown, self.clip.rate_hz
         start, stop = (round(second * rate_hz) for second in (window.start_s, window.end_s))
         where = f", {window.start_s:.2f} to {window.end_s:.2f} s" if len(self.segments) > 1 else ""
+        name = shown(Path(self.input).name)
         title = (
-            f"{shown(Path(self.input).name)}{where}: {WORDS[self.label]}; score {self.score:.2f}, "
+            f"{name if len(name) <= TITLE else name[:TITLE] + '...'}{where}: {WORDS[self.label]}; "
+            f"score {self.score:.2f}, "
             f"threshold {self.threshold:.2f}"
         )
         try:

@@ -261,7 +261,10 @@ def test_padding_with_an_inaudible_floor_is_padding_too() -> None:
     assert sounding(np.zeros(1600, np.float32), 16_000) == (0, 1600)
 
 
-@pytest.mark.parametrize("name", ["a$b$c", "a$\\frac{$", "two\nlines", "caf\udce9", "[bold]x[/]", "\u202edrow"])
+@pytest.mark.parametrize(
+    "name", ["a$b$c", "a$\\frac{$", "two\nlines", "caf\udce9", "[bold]x[/]", "\u202edrow", "x" * 230]
+)
+@pytest.mark.filterwarnings("error")
 def test_a_picture_takes_any_name(name, detector, tmp_path) -> None:
     soundfile.write(tmp_path / "a.wav", noise(1.5), 16_000)
     (answer,) = infer(detector, [Request(tmp_path / "a.wav")])
