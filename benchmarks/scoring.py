@@ -30,12 +30,13 @@ from auricle.backbones.speaker.ge2e import GE2E, prepared
 from auricle.core.request import Request
 from auricle.core.run import FINAL, open_run
 from auricle.data import embedded
-from auricle.data.clips import as_int16, windows
+from auricle.data.clips import as_int16
 from auricle.metrics.calibration import calibrate
 from auricle.systems.batching import score_files
 from auricle.systems.mambo.config import laptop
 from auricle.systems.mambo.domain import describe, fit_domain
 from auricle.systems.mambo.infer import Detector, infer, load
+from auricle.systems.mambo.preparation import heard, sound_of
 from auricle.systems.mambo.train import new_network
 from auricle.systems.voice_auth.config import VoiceAuthConfig, paper
 from auricle.systems.voice_auth.config import laptop as login_laptop
@@ -96,7 +97,9 @@ def plain_loop(model: Detector, files: Sequence[Path]) -> list[float]:
     for file in files:
         wave, rate_hz = soundfile.read(file, dtype="float32")
         wave = soxr.resample(wave, rate_hz, model.cfg.data.rate_hz)
-        logits = model.network(torch.from_numpy(windows(wave, model.cfg.data.window))).logits
+        sound = sound_of(wave, model.cfg.data.rate_hz)
+        pieces_of_it = np.stack([piece for _, piece in heard([wave], sound, model.cfg.data.window)])
+        logits = model.network(torch.from_numpy(pieces_of_it)).logits
         scores.append(float((logits[:, 1] - logits[:, 0]).mean()))
     return scores
 
