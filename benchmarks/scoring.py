@@ -98,8 +98,8 @@ def plain_loop(model: Detector, files: Sequence[Path]) -> list[float]:
         wave, rate_hz = soundfile.read(file, dtype="float32")
         wave = soxr.resample(wave, rate_hz, model.cfg.data.rate_hz)
         sound = sound_of(wave, model.cfg.data.rate_hz)
-        cut = [piece for _, piece in heard([wave], sound, model.cfg.data.window)]
-        logits = model.network(torch.from_numpy(np.stack(cut))).logits
+        pieces_of_it = np.stack([piece for _, piece in heard([wave], sound, model.cfg.data.window)])
+        logits = model.network(torch.from_numpy(pieces_of_it)).logits
         scores.append(float((logits[:, 1] - logits[:, 0]).mean()))
     return scores
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from auricle.alm.hf import UNREADABLE, AutoModelForCausalLM, transformers
+from auricle.alm.tokens import load_tokenizer
 from auricle.backbones.speech import first_line, quiet
 from auricle.core.converted import convert_once
 from auricle.core.errors import CheckpointError, ConfigError
@@ -124,7 +125,6 @@ def gguf_to_folder(path: Path, folder: Path) -> None:
 
 def _read(folder: Path) -> Decoder:
     """Read a folder of `save_pretrained`; every weight must be there."""
-    local: dict[str, Any] = {"local_files_only": True}
     try:
         with quiet():
             model, found = AutoModelForCausalLM.from_pretrained(
@@ -132,12 +132,11 @@ def _read(folder: Path) -> Decoder:
                 dtype=torch.float32,
                 use_safetensors=True,
                 output_loading_info=True,
+                local_files_only=True,
                 trust_remote_code=False,
-                **local,
             )
-            tokenizer = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False, **local)
     except UNREADABLE as error:
-        raise CheckpointError(f"{folder} holds no causal LM with a tokenizer: {first_line(error)}") from error
+        raise CheckpointError(f"{folder} holds no causal LM: {first_line(error)}") from error
     if absent := sorted({*found.get("missing_keys", ()), *map(str, found.get("mismatched_keys", ()))}):
         raise CheckpointError(f"the weights in {folder} do not fit: {', '.join(absent[:3])}")
-    return Decoder(model.eval(), tokenizer)
+    return Decoder(model.eval(), load_tokenizer(folder))

@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from auricle.alm.hf import UNREADABLE, AutoConfig, transformers
+from auricle.alm.tokens import load_tokenizer
 from auricle.backbones.speech import first_line, quiet
 from auricle.core.errors import CheckpointError, ConfigError
 
@@ -31,8 +32,8 @@ def need_public(folder: str | Path) -> None:
     _kind(folder)
     if not any(next(Path(folder).glob(pattern), None) for pattern in ("*.safetensors", "*.bin")):
         raise CheckpointError(f"{folder} holds no weights (*.safetensors); give the folder of a downloaded model")
-    for cls in (transformers.AutoTokenizer, transformers.AutoFeatureExtractor):
-        _read(cls, folder)
+    load_tokenizer(folder)
+    _read(transformers.AutoFeatureExtractor, folder)
 
 
 def _kind(folder: str | Path) -> str:
@@ -52,7 +53,7 @@ def load_public(folder: str | Path) -> tuple[Any, Any]:
         CheckpointError: no such folder, or one that cannot be read.
         ConfigError: a model of another kind.
     """
-    return _read(getattr(transformers, CLASSES[_kind(folder)]), folder), _read(transformers.AutoTokenizer, folder)
+    return _read(getattr(transformers, CLASSES[_kind(folder)]), folder), load_tokenizer(folder)
 
 
 def load_features(folder: str | Path) -> Callable[[Tensor], Tensor]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 
-from auricle.alm.hf import PreTrainedTokenizerFast, transformers
-from auricle.core.errors import ConfigError, DataError
+from auricle.alm.hf import UNREADABLE, PreTrainedTokenizerFast, transformers
+from auricle.backbones.speech import first_line, quiet
+from auricle.core.errors import CheckpointError, ConfigError, DataError
 
+TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "vocab.txt", "tokenizer.model")
 PAD, START, END, AUDIO = "<pad>", "<|im_start|>", "<|im_end|>", "<audio>"
 # ChatML, the form of Qwen and SmolLM2.
 CHAT_TEMPLATE = (
@@ -62,6 +65,22 @@ def train_tokenizer(
     )
     fast.chat_template = CHAT_TEMPLATE
     return fast
+
+
+def load_tokenizer(folder: str | Path) -> Any:
+    """Read the tokenizer of a model's folder; nothing is fetched, and no code there is run.
+
+    Raises:
+        CheckpointError: there is none (Transformers would give an empty one), or it cannot be read.
+    """
+    if not any((Path(folder) / name).is_file() for name in TOKENIZER_FILES):
+        names = ", ".join(TOKENIZER_FILES)
+        raise CheckpointError(f"{folder} holds no tokenizer ({names}); give the folder of a whole model")
+    try:
+        with quiet():
+            return transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except UNREADABLE as error:
+        raise CheckpointError(f"the tokenizer in {folder} cannot be read: {first_line(error)}") from error
 
 
 def tiny_decoder_config(

@@ -189,7 +189,11 @@ def units_of(trials: AttackTrials, *parts: Index) -> int:
 
 
 def edge_notes(rows: Iterable[AuditRow]) -> list[str]:
-    """Say once what the intervals at 0 and 100 % are, where there are such."""
+    """Say once what the intervals at 0 and 100 % are, where there are such.
+
+    Args:
+        rows: of an audit.
+    """
     if not any(EXACT in row.note for row in rows):
         return []
     return [

@@ -9,14 +9,17 @@ import torch
 
 pytest.importorskip("peft")
 
+from transformers import WhisperFeatureExtractor
+
 from auricle.alm.chat import ChatRow, prompt_ids
 from auricle.alm.grpo import GrpoBatch, GrpoSettings, advantages, grpo_loss
 from auricle.alm.interface import AudioLanguageModel
 from auricle.alm.lora import add_lora, merge
-from auricle.alm.public import load_public
+from auricle.alm.public import load_public, need_public
 from auricle.alm.sampling import rollout
 from auricle.alm.sft import collate_sft, sft_loss
 from auricle.alm.tiny import FRAMES, N_MELS, TINY_KINDS, tiny_public_model
+from auricle.core.errors import CheckpointError, ConfigError
 
 ROWS = [
     ChatRow([{"role": "user", "content": "<audio>real or fake?"}, {"role": "assistant", "content": label}], ["a"])
@@ -105,3 +108,25 @@ def test_a_folder_is_tuned_merged_saved_and_reinforced(kind, tokenizer, tmp_path
     assert grads
     assert all("lora_" in name and bool(grad.isfinite().all()) for name, grad in grads.items())
     assert any(bool(grad.any()) for grad in grads.values())
+
+
+def test_a_folder_is_judged_before_its_weights_are_read(tokenizer, tmp_path) -> None:
+    folder = tmp_path / "model"
+    with pytest.raises(CheckpointError, match="no config"):
+        need_public(folder)
+    own = copy.deepcopy(tokenizer)
+    tiny_public_model("qwen2_audio", own).save_pretrained(folder)
+    with pytest.raises(CheckpointError, match="holds no tokenizer"):
+        need_public(folder)
+    own.save_pretrained(folder)
+    with pytest.raises(CheckpointError, match="AutoFeatureExtractor cannot be read"):
+        need_public(folder)
+    WhisperFeatureExtractor(feature_size=16).save_pretrained(folder)
+    need_public(folder)
+    for weights in folder.glob("*.safetensors"):
+        weights.unlink()
+    with pytest.raises(CheckpointError, match="holds no weights"):
+        need_public(folder)
+    (folder / "config.json").write_text('{"model_type": "llama"}')
+    with pytest.raises(ConfigError, match="holds a llama"):
+        need_public(folder)

@@ -21,7 +21,7 @@ from auricle.systems.ft_grpo import SPEC
 from auricle.systems.ft_grpo.boxes import claimed_boxes, true_boxes
 from auricle.systems.ft_grpo.config import paper
 from auricle.systems.ft_grpo.generate import Generations, _odds, pooled, prefix
-from auricle.systems.ft_grpo.infer import Detector, Window, infer, load, window_edges
+from auricle.systems.ft_grpo.infer import Detector, Window, infer, load, sounding, window_edges
 from auricle.systems.ft_grpo.model import build
 from auricle.systems.ft_grpo.page import examples
 from auricle.systems.ft_grpo.rationale import Evidence, read, write
@@ -236,16 +236,35 @@ def test_rates_that_are_none_are_refused(rates, own) -> None:
     assert own.score(noise(1.5), 16_000.0) == own.score(noise(1.5), 16_000)
 
 
+@pytest.mark.parametrize("rate", [8000, 16_000, 44_100])
 @pytest.mark.parametrize("seconds", [0.7, 1.5, 4.0])
-def test_digital_silence_at_the_ends_is_no_evidence(seconds, own) -> None:
-    sound, zeros = noise(seconds), np.zeros(round(0.3 * 16_000), np.float32)
-    (plain,), (padded,) = (own.windows([(wave, 16_000)]) for wave in (sound, np.concatenate([zeros, sound, zeros])))
-    assert [one.score for one in padded] == pytest.approx([one.score for one in plain], abs=1e-5)
-    assert [one.start_s - 0.3 for one in padded] == pytest.approx([one.start_s for one in plain])
-    assert padded[-1].end_s == pytest.approx(plain[-1].end_s + 0.3)
+@pytest.mark.parametrize("pad_s", [0.3, 0.1237])
+def test_digital_silence_at_the_ends_is_no_evidence(rate, seconds, pad_s, own) -> None:
+    sound = noise(seconds, rate)
+    zeros = np.zeros(round(pad_s * rate), np.float32)
+    (plain,), (padded,) = (own.windows([(wave, rate)]) for wave in (sound, np.concatenate([zeros, sound, zeros])))
+    assert [one.score for one in padded] == [one.score for one in plain]
+    shift = len(zeros) / rate
+    assert [one.start_s - shift for one in padded] == pytest.approx([one.start_s for one in plain])
+    assert padded[-1].end_s - shift == pytest.approx(plain[-1].end_s)
 
 
-@pytest.mark.parametrize("name", ["a$b$c", "a$\\frac{$", "two\nlines", "caf\udce9", "[bold]x[/]", "\u202edrow"])
+def test_padding_with_an_inaudible_floor_is_padding_too() -> None:
+    sound = np.concatenate([np.zeros(4800), noise(1.5).clip(-0.3, 0.3), np.zeros(4800)])
+    floor = 10 ** (-72 / 20) * 0.1 * np.random.default_rng(1).standard_normal(len(sound))
+    first, last = sounding((sound + floor).astype(np.float32), 16_000)
+    assert abs(first - 4800) < 16
+    assert abs(last - 28_800) < 16
+    click = np.zeros(16_000, np.float32)
+    click[8000] = 0.5
+    assert sounding(click, 16_000) == (0, 16_000)  # too little to be all of it
+    assert sounding(np.zeros(1600, np.float32), 16_000) == (0, 1600)
+
+
+@pytest.mark.parametrize(
+    "name", ["a$b$c", "a$\\frac{$", "two\nlines", "caf\udce9", "[bold]x[/]", "\u202edrow", "x" * 230]
+)
+@pytest.mark.filterwarnings("error")
 def test_a_picture_takes_any_name(name, detector, tmp_path) -> None:
     soundfile.write(tmp_path / "a.wav", noise(1.5), 16_000)
     (answer,) = infer(detector, [Request(tmp_path / "a.wav")])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 
+import numpy as np
 import pytest
 
 pytest.importorskip("peft")
@@ -11,8 +13,12 @@ pytest.importorskip("peft")
 import soundfile
 
 from auricle.core.report import Report
+from auricle.core.request import Request
 from auricle.core.run import RunFolder
+from auricle.systems.batching import Decoded
 from auricle.systems.ft_grpo import data
+from auricle.systems.ft_grpo.infer import load
+from auricle.systems.ft_grpo.rationale import read
 
 
 @pytest.fixture(scope="module")
@@ -68,3 +74,54 @@ def test_infer_gives_one_line_an_input_with_its_evidence_and_a_picture(run, auri
     scored = [json.loads(line)["score"] for line in (run / "scores" / "test.jsonl").read_text().splitlines()]
     # the file is resampled, band-limited and levelled once more than the set, so the scores are close and not equal
     assert [row["score"] for row in found[:3]] == pytest.approx(scored[:3], abs=1.0)
+
+
+def test_what_nobody_hears_moves_no_label(run):
+    """Silence at the ends and noise at 72 dB: the share of changed labels, of the test clips of the smoke run."""
+    detector = load(run)
+    waves = [item.samples for item in data.load(RunFolder(run), "test")]
+    draws, zeros = np.random.default_rng(0), np.zeros(4800, np.float32)
+
+    def noisy(wave):
+        made = draws.standard_normal(len(wave)) * wave.std() * 10 ** (-72 / 20)
+        return (wave + made).astype(np.float32)
+
+    def labels(changed):
+        return [detector.calibration.label(score) for score in detector.scores(changed, [16_000] * len(changed))]
+
+    plain = labels(waves)
+    for change in (lambda wave: np.concatenate([zeros, wave, zeros]), noisy):
+        share = np.mean([one != other for one, other in zip(labels(list(map(change, waves))), plain, strict=True)])
+        assert share < 0.02, f"{100 * share:.1f} % of the labels changed"
+
+
+def test_a_row_has_one_verdict(run):
+    answers = {"bonafide": "real", "spoof": "fake", "undecided": "undecided"}
+    waves = [item.samples for item in data.load(RunFolder(run), "test")]
+    long = [np.concatenate(waves[place : place + 3]) for place in range(0, len(waves) - 2, 3)]
+    clips = [Decoded(Request(f"{n}.wav"), wave, 16_000, len(wave) / 16_000) for n, wave in enumerate(long)]
+    rows = [made.as_dict() for made in load(run).detections(clips)]
+    assert all(row["answer"] == answers[row["label"]] for row in rows)
+    for row in rows:
+        if row["answer"] == "real" or any(text.startswith("text-differs") for text in row["warnings"]):
+            assert row["evidence"] == {"frequency": None, "time": None}
+        else:
+            assert row["answer"] == "undecided" or read(row["rationale"]).label == row["answer"]
+
+
+def test_a_users_manifest_is_measured(run, auricle, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(run, folder, ignore=shutil.ignore_patterns("cache", "scores"))
+    rows = ["path,label"]
+    for number, item in enumerate(data.load(RunFolder(run), "test")[:12]):
+        soundfile.write(tmp_path / f"{number}.wav", item.samples, 16_000)
+        rows.append(f"{number}.wav,{item.label}")
+    (tmp_path / "mine.csv").write_text("\n".join(rows))
+    auricle("manifest", tmp_path / "mine.csv")
+    done = auricle("evaluate", "ft_grpo", "--run", folder, "--manifest", tmp_path / "mine.jsonl")
+    assert "undecided_rate" in done.stdout
+    assert len((folder / "scores" / "mine.jsonl").read_text().splitlines()) == 12
+    found = [json.loads(line) for line in (folder / "scores" / "mine.jsonl").read_text().splitlines()]
+    own = auricle("infer", "ft_grpo", "--run", folder, *(tmp_path / f"{n}.wav" for n in range(12)))
+    scores = [json.loads(line)["score"] for line in own.stdout.splitlines()]
+    assert [row["score"] for row in found] == pytest.approx(scores, abs=1e-4)
