@@ -35,6 +35,11 @@ BUILDER = """
 """
 
 
+def heard():
+    """Undo what a shell does to commands in the background, which are born deaf to Ctrl-C; the tests may run in one."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def script(folder, text, *arguments):
     file = folder / "program.py"
     file.write_text(textwrap.dedent(text))
@@ -45,6 +50,7 @@ def script(folder, text, *arguments):
         text=True,
         env=ENVIRONMENT,
         start_new_session=True,
+        preexec_fn=heard,
     )
 
 
@@ -224,18 +230,20 @@ def test_a_background_job_that_was_started_deaf_stays_deaf(tmp_path):
     assert program.communicate(timeout=30)[0] == "True\n"
 
 
-def test_ctrl_c_stops_a_real_command_with_a_word(smoke_run, tmp_path):
-    clip = next((smoke_run / "cache").rglob("*.flac"))
+def test_ctrl_c_stops_a_real_command_with_a_word(finished, tmp_path):
+    run = finished("mambo")
+    clip = next((run / "cache").rglob("*.flac"))
     listed = tmp_path / "list"
     listed.write_text(f"{clip}\n" * 5000)
     with open(listed) as names:
         program = subprocess.Popen(
-            [sys.executable, "-m", "auricle", "infer", "mambo", "--run", str(smoke_run), "-"],
+            [sys.executable, "-m", "auricle", "infer", "mambo", "--run", str(run), "-"],
             stdin=names,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             env={**ENVIRONMENT, "PYTHONUNBUFFERED": "1"},
+            preexec_fn=heard,
         )
         first = program.stdout.readline()
         os.kill(program.pid, signal.SIGINT)

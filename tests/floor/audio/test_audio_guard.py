@@ -202,7 +202,12 @@ def test_ctrl_c_ends_a_decoder_that_hangs_and_is_not_lost(clip):
         "supervised._taken = told\nread(sys.argv[1])\n"
     )
     child = subprocess.Popen(
-        [sys.executable, "-c", script, str(clip)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", script, str(clip)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # a command in a shell's background is born deaf to Ctrl-C, and the tests may run in one
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     decoder = int(child.stdout.readline())
     time.sleep(0.3)
