@@ -243,11 +243,10 @@ def load_whisper(name_or_folder: str, revision: str | None = None, **how: Any) -
     place: dict[str, Any] = {
         "revision": None if local else revision,
         "local_files_only": local,
-        "trust_remote_code": False,
     }
     try:
         with torch.random.fork_rng(devices=[]), quiet():
-            config = transformers.AutoConfig.from_pretrained(where, **place)
+            config = transformers.AutoConfig.from_pretrained(where, trust_remote_code=False, **place)
             if config.model_type != "whisper":
                 raise ConfigError(f"{where} is a model of type {config.model_type!r}; give a Whisper model")
             model, found = transformers.WhisperForConditionalGeneration.from_pretrained(
@@ -256,6 +255,7 @@ def load_whisper(name_or_folder: str, revision: str | None = None, **how: Any) -
                 dtype=torch.float32,
                 use_safetensors=True,
                 output_loading_info=True,
+                trust_remote_code=False,
                 **place,
                 **how,
             )
