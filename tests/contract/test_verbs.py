@@ -97,6 +97,7 @@ def test_the_run_folder_is_complete(name, run):
     assert (saved["system"], saved["preset"]) == (name, "smoke")
     for cuts in (run / "manifests").glob("*.jsonl"):
         assert len(list(manifest.read(cuts))) > 0, cuts
+        assert str(run) not in cuts.read_text(), f"{cuts}: the run could not be moved"
     if "prepare" in verbs:
         assert list((run / "manifests").iterdir())
     scored = [json.loads(line) for file in (run / "scores").glob("*.jsonl") for line in file.read_text().splitlines()]
