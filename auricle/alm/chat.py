@@ -168,10 +168,8 @@ def _text(lm: AudioLanguageModel, messages: Sequence[Mapping[str, str]], open_tu
         template = CHAT_TEMPLATE
     own = [{**one, "content": one["content"].replace(AUDIO_MARK, lm.clip_text)} for one in messages]
     return str(
-        tokenizer.apply_chat_template(
-            own, chat_template=template, tokenize=False, add_generation_prompt=open_turn
-        )
-    )  # fmt: skip
+        tokenizer.apply_chat_template(own, chat_template=template, tokenize=False, add_generation_prompt=open_turn)
+    )
 
 
 def _turns(value: Any, role: str) -> list[Any]:

@@ -86,14 +86,24 @@ def omni_3b() -> Any:
     is left out of it, but for a stub that the class asks for.
     """
     audio = {
-        "d_model": 1280, "encoder_layers": 32, "encoder_attention_heads": 20, "encoder_ffn_dim": 5120,
-        "num_mel_bins": 128, "n_window": 100, "output_dim": 2048,
-    }  # fmt: skip
+        "d_model": 1280,
+        "encoder_layers": 32,
+        "encoder_attention_heads": 20,
+        "encoder_ffn_dim": 5120,
+        "num_mel_bins": 128,
+        "n_window": 100,
+        "output_dim": 2048,
+    }
     text = {
-        "hidden_size": 2048, "intermediate_size": 11008, "num_hidden_layers": 36, "num_attention_heads": 16,
-        "num_key_value_heads": 2, "vocab_size": 151_936, "max_position_embeddings": 32_768,
+        "hidden_size": 2048,
+        "intermediate_size": 11008,
+        "num_hidden_layers": 36,
+        "num_attention_heads": 16,
+        "num_key_value_heads": 2,
+        "vocab_size": 151_936,
+        "max_position_embeddings": 32_768,
         "rope_parameters": {"rope_type": "default", "rope_theta": 1_000_000.0, "mrope_section": [16, 24, 24]},
-    }  # fmt: skip
+    }
     vision = {"depth": 1, "hidden_size": 16, "intermediate_size": 16, "num_heads": 2, "out_hidden_size": 2048}
     config = transformers.Qwen2_5OmniThinkerConfig(audio_config=audio, text_config=text, vision_config=vision)
     return transformers.Qwen2_5OmniThinkerForConditionalGeneration(config)

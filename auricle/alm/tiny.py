@@ -32,14 +32,25 @@ def tiny_public_model(kind: str, tokenizer: Any, seed: int = 0) -> Any:
     tokenizer.add_special_tokens({"additional_special_tokens": [PLACEHOLDERS[kind], "<|audio_bos|>", "<|audio_eos|>"]})
     place = tokenizer.convert_tokens_to_ids(PLACEHOLDERS[kind])
     text = {
-        "hidden_size": DIM, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
-        "num_key_value_heads": 2, "vocab_size": len(tokenizer), "max_position_embeddings": 512, "bos_token_id": None,
-        "eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id,
-    }  # fmt: skip
+        "hidden_size": DIM,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "vocab_size": len(tokenizer),
+        "max_position_embeddings": 512,
+        "bos_token_id": None,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
     audio = {
-        "d_model": DIM, "encoder_layers": 1, "encoder_attention_heads": 2, "encoder_ffn_dim": 64,
-        "num_mel_bins": N_MELS, "max_source_positions": FRAMES // 2,
-    }  # fmt: skip
+        "d_model": DIM,
+        "encoder_layers": 1,
+        "encoder_attention_heads": 2,
+        "encoder_ffn_dim": 64,
+        "num_mel_bins": N_MELS,
+        "max_source_positions": FRAMES // 2,
+    }
     with torch.random.fork_rng(devices=[]), quiet():
         torch.manual_seed(seed)
         if kind == "qwen2_audio":
@@ -49,9 +60,13 @@ def tiny_public_model(kind: str, tokenizer: Any, seed: int = 0) -> Any:
             model = transformers.Qwen2AudioForConditionalGeneration(config)
         elif kind == "audioflamingo3":
             audio = {
-                "hidden_size": DIM, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64,
-                "num_mel_bins": N_MELS, "max_source_positions": FRAMES // 2,
-            }  # fmt: skip
+                "hidden_size": DIM,
+                "num_hidden_layers": 1,
+                "num_attention_heads": 2,
+                "intermediate_size": 64,
+                "num_mel_bins": N_MELS,
+                "max_source_positions": FRAMES // 2,
+            }
             config = transformers.AudioFlamingo3Config(
                 audio_config=audio, text_config={"model_type": "qwen2", **text}, audio_token_id=place
             )

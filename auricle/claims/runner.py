@@ -141,7 +141,7 @@ def _known(path: Path, claim: Claim, asked: Cell) -> dict[str, Any]:
     if not isinstance(cell, dict) or not {"settings", "numbers", "seconds", "environment"} <= cell.keys():
         raise DataError(f"{path} is not a measured cell; delete it to measure it again")
     wanted = claim.settings(asked)
-    _must_equal(_as_today(cell["settings"], wanted), _plain(wanted), path)
+    _must_equal(_as_today(cell["settings"], wanted), plain(wanted), path)
     return cell
 
 
@@ -176,7 +176,7 @@ def _measure(claim: Claim, asked: Cell, path: Path) -> dict[str, Any]:
     before = float(read_json(clock)) if clock.exists() else 0.0
     started = time.perf_counter()
     try:
-        numbers = _plain(claim.run(asked))
+        numbers = plain(claim.run(asked))
     finally:
         spent = before + time.perf_counter() - started
         write_json(clock, spent)
@@ -185,7 +185,7 @@ def _measure(claim: Claim, asked: Cell, path: Path) -> dict[str, Any]:
         "arm": asked.arm,
         "seed": asked.seed,
         "budget": asked.budget,
-        "settings": _plain(claim.settings(asked)),
+        "settings": plain(claim.settings(asked)),
         "numbers": numbers,
         "seconds": spent,
         "environment": {**environment(), "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS")},
@@ -200,8 +200,15 @@ def _measure(claim: Claim, asked: Cell, path: Path) -> dict[str, Any]:
     return cell
 
 
-def _plain(value: Any) -> Any:
-    """Bring configs, arrays and tuples to what JSON gives back, so that equal settings compare equal."""
+def plain(value: Any) -> Any:
+    """Bring configs, arrays and tuples to what JSON gives back, so that equal settings compare equal.
+
+    Args:
+        value: settings or numbers of a claim.
+
+    Raises:
+        DataError: something in it that JSON has no word for.
+    """
 
     def convert(item: Any) -> Any:
         if isinstance(item, Config):

@@ -1,7 +1,8 @@
 """Manifests: Lhotse CutSets in JSON lines, from a CSV or from Python.
 
 Where audio lies below the manifest's folder, its path is written relative to that folder, so the folder can be moved;
-other paths are absolute. `read` resolves them. Plain Lhotse reads the same file with
+the manifests of a run have relative paths to all that lies in the run. Other paths are absolute. `read` resolves them.
+Plain Lhotse reads the same file with
 ``CutSet.from_file(path).with_recording_path_prefix(folder)``. Audio itself is decoded by `auricle.audio.files`, which
 also knows formats that Lhotse does not (G.722, GSM).
 """
@@ -20,7 +21,7 @@ from auricle.audio.files import probe
 from auricle.core.errors import AudioError, DataError
 from auricle.core.files import read_jsonl, write_jsonl
 from auricle.core.lines import lines
-from auricle.data import fields
+from auricle.data import fields, manifest_paths
 from auricle.data.cut_audio import FILE, fingerprint, refuse_sources
 from auricle.data.manifest_sum import check_sum, remove_sum, write_sum
 
@@ -285,8 +286,7 @@ def write(cuts: Iterable[Cut], path: str | Path) -> None:
         row = cut.to_dict()
         refuse_sources(row, str(cut.id))
         for source in _sources(row):
-            file = Path(os.path.realpath(source["source"]))
-            source["source"] = file.relative_to(folder).as_posix() if file.is_relative_to(folder) else str(file)
+            source["source"] = manifest_paths.written(source["source"], folder)
         rows.append(row)
     remove_sum(path)  # never an old sum beside a new manifest, whenever this is stopped
     write_jsonl(path, rows)
@@ -304,10 +304,13 @@ def read(path: str | Path) -> CutSet:
     from lhotse.serialization import deserialize_item
 
     path = Path(path)
+    folder = path.parent.resolve()
     cuts = []
     check_sum(path)
     for number, row in enumerate(read_jsonl(path), 1):
         refuse_sources(row, f"{path}, entry {number}")
+        for source in _sources(row):
+            source["source"] = manifest_paths.found(source["source"], folder)
         try:
             cut = deserialize_item(row)
             if not hasattr(cut, "supervisions"):
@@ -315,7 +318,7 @@ def read(path: str | Path) -> CutSet:
             cuts.append(cut)
         except (KeyError, TypeError, ValueError, AttributeError, AssertionError) as error:
             raise DataError(f"{path}, entry {number}: expected a Lhotse cut: {error!r}") from None
-    return CutSet.from_cuts(cuts).with_recording_path_prefix(path.parent.resolve())
+    return CutSet.from_cuts(cuts)
 
 
 def validate(cuts: Iterable[Cut]) -> list[str]:

@@ -28,11 +28,14 @@ from auricle.systems.requests import Asked, requests
 
 ENGINES = ("local", "ray")
 NOT_ANSWERING = ("data.", EVALUATION)  # begin the keys of settings that decide no answer
+# The version of what is done with a request on its way to an answer: reading, preparation, the answer's fields. Whoever
+# changes one of them raises it, and nothing that was kept from before (`--cache`, `--out`) counts as current.
+ANSWERS = 2
 T = TypeVar("T")
 
 
 def fingerprint(folder: str | Path) -> str:
-    """Name what decides the answers of a run: config, final checkpoint (its meta data hold a checksum), our version.
+    """Name what decides the answers of a run: config, final checkpoint (its meta data hold a checksum), our versions.
 
     What lies behind paths of the config (the folder of an encoder, say) counts by its content. What only training or
     evaluation reads does not.
@@ -52,7 +55,8 @@ def fingerprint(folder: str | Path) -> str:
         raise CheckpointError(f"{missing[0]} does not exist; give the folder of a trained run")
     read = {key: name for key, name in contents(_config(files[0])).items() if not key.startswith(NOT_ANSWERING)}
     parts = [json.dumps(read, sort_keys=True)] if read else []
-    return combined_key([importlib.metadata.version("auricle"), *(file.read_bytes() for file in files), *parts])
+    ours = [importlib.metadata.version("auricle"), f"answers {ANSWERS}"]
+    return combined_key([*ours, *(file.read_bytes() for file in files), *parts])
 
 
 def _config(file: Path) -> Mapping[str, Any]:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from auricle.claims.claim import Cell
-from auricle.claims.runner import _plain
+from auricle.claims.runner import plain
 from auricle.core.errors import ConfigError
 from auricle.core.report import Report
 from auricle.data import embedded, manifest
@@ -97,6 +97,7 @@ def test_the_run_folder_is_complete(name, run):
     assert (saved["system"], saved["preset"]) == (name, "smoke")
     for cuts in (run / "manifests").glob("*.jsonl"):
         assert len(list(manifest.read(cuts))) > 0, cuts
+        assert str(run) not in cuts.read_text(), f"{cuts}: the run could not be moved"
     if "prepare" in verbs:
         assert list((run / "manifests").iterdir())
     scored = [json.loads(line) for file in (run / "scores").glob("*.jsonl") for line in file.read_text().splitlines()]
@@ -333,7 +334,7 @@ def test_settings_of_a_claim_are_json_and_differ_by_seed(name, written, tmp_path
     for claim in written:
         for arm in claim.arms:
             cells = [Cell(arm, seed, "full", tmp_path, tmp_path) for seed in (0, 1)]
-            rows = [_plain(claim.settings(cell)) for cell in cells]
+            rows = [plain(claim.settings(cell)) for cell in cells]
             texts = [json.dumps(row, allow_nan=False, sort_keys=True) for row in rows]
             assert json.loads(texts[0]), (claim.id, arm)
             if texts[0] == texts[1]:

@@ -20,7 +20,7 @@ from auricle.core.errors import ConfigError, DataError
 from auricle.core.files import digest, read_json, read_jsonl, write_json, write_jsonl
 from auricle.data.rec.apt import Apt, Archive, Downloader, whole
 from auricle.data.rec.packages import PROFILES, Source
-from auricle.data.rec.parts import Part, damaged, do_part, part_rows, start_worker, work_folder
+from auricle.data.rec.parts import Part, damaged, do_part, part_rows, start_converter, work_folder
 from auricle.data.rec.place import corpus_folder
 from auricle.data.rec.unpacked import unpack
 
@@ -162,7 +162,8 @@ def _build(place: Path, sources: tuple[Source, ...], downloader: Downloader, wor
     context = multiprocessing.get_context("spawn")
     parts = {source: _parts(place, source, archives) for source in sources}
     waiting: dict[Future[int], Part] = {}
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=start_worker, initargs=(str(log),)) as pool:
+    begin = (str(log), os.getpid())
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=start_converter, initargs=begin) as pool:
         try:
             for batch in _batches(sources, archives):
                 todo = {source: [part for part in parts[source] if part_rows(part) is None] for source in batch}

@@ -5,13 +5,13 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
-import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from auricle.core.errors import AudioError, DataError
 from auricle.core.files import read_jsonl, write_jsonl
+from auricle.core.processes import start_worker
 from auricle.data.rec.packages import Source
 from auricle.data.rec.recording import Recording, convert
 from auricle.data.rec.unpacked import open_unpacked
@@ -103,23 +103,14 @@ def part_rows(part: Part) -> list[dict[str, Any]] | None:
     return None if damaged(part.corpus, [row for row in rows if "left_out" not in row]) else rows
 
 
-def start_worker(log: str) -> None:
-    """Prepare a converting process: it ends when the one that started it is killed, and its decoders write to a file.
+def start_converter(log: str, parent: int) -> None:
+    """Prepare a converting process: a good child (`core.processes.start_worker`) whose decoders write to a file.
 
     Args:
         log: file for the standard error; the MP3 decoder complains there about each damaged frame.
+        parent: number of the process that starts it.
     """
-    import multiprocessing
-
     target = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(target, 2)
     os.close(target)
-    parent = multiprocessing.parent_process()
-    if parent is None:
-        return
-
-    def wait() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()
+    start_worker(parent)

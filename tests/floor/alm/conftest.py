@@ -15,9 +15,16 @@ TEXT = [
     "is this real or fake? user assistant system",
 ]
 ENCODER = {
-    "n_mels": 16, "dim": 16, "channels": (4, 8), "time_strides": (2, 2), "mel_strides": (2, 2), "layers": 1,
-    "heads": 2, "clip_heads": {"band": 6}, "frame_heads": {"artefact": 2},
-}  # fmt: skip
+    "n_mels": 16,
+    "dim": 16,
+    "channels": (4, 8),
+    "time_strides": (2, 2),
+    "mel_strides": (2, 2),
+    "layers": 1,
+    "heads": 2,
+    "clip_heads": {"band": 6},
+    "frame_heads": {"artefact": 2},
+}
 
 
 @pytest.fixture(scope="session")

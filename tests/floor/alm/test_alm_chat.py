@@ -177,11 +177,21 @@ def test_labels(text, label) -> None:
 @pytest.mark.parametrize(
     ("text", "place"),
     [
-        ("B", 1), ("(b)", 1), ("B. dog", 1), ("<answer>C</answer>", 2), ("dog", 1), ("It is a dog.", 1),
-        ("A. dog", None), ("cat or dog", None), ("E", None), ("a bird", 2), ("", None), ("none of them", None),
+        ("B", 1),
+        ("(b)", 1),
+        ("B. dog", 1),
+        ("<answer>C</answer>", 2),
+        ("dog", 1),
+        ("It is a dog.", 1),
+        ("A. dog", None),
+        ("cat or dog", None),
+        ("E", None),
+        ("a bird", 2),
+        ("", None),
+        ("none of them", None),
         ("hotdog", None),
     ],
-)  # fmt: skip
+)
 def test_choices_are_read_or_not(text, place) -> None:
     assert parse_choice(text, ["cat", "dog", "a bird"]) == place
 

@@ -213,9 +213,14 @@ def test_padding_order_and_splitting_change_nothing(kind, tokenizer) -> None:
             rows = torch.tensor([3 * one + own for one in part for own in range(3)])
             longest = int(made.mask[rows].sum(1).max())
             batch = GrpoBatch(
-                [prompts[one] for one in part], made.ids[rows, :longest], made.mask[rows, :longest], gain[rows],
-                features=features[part], lengths=lengths[part], old=old[rows, :longest],
-            )  # fmt: skip
+                [prompts[one] for one in part],
+                made.ids[rows, :longest],
+                made.mask[rows, :longest],
+                gain[rows],
+                features=features[part],
+                lengths=lengths[part],
+                old=old[rows, :longest],
+            )
             loss = grpo_loss(lm, batch, settings)
             losses.append(loss.loss)
             weights.append(loss.weight)
@@ -248,14 +253,27 @@ def test_loss_and_gradients_equal_those_of_trl(kind, by_ratio, tokenizer, tmp_pa
     model.save_pretrained(tmp_path)  # where TRL makes its reference from
     model.config._name_or_path = str(tmp_path)
     config = trl.GRPOConfig(
-        output_dir=str(tmp_path), use_cpu=True, bf16=False, report_to=[], beta=0.04, num_generations=4,
-        per_device_train_batch_size=8, max_completion_length=10, epsilon=0.2, epsilon_high=0.28, temperature=0.9,
-        loss_type=kind, use_bias_correction_kl=by_ratio,
-    )  # fmt: skip
+        output_dir=str(tmp_path),
+        use_cpu=True,
+        bf16=False,
+        report_to=[],
+        beta=0.04,
+        num_generations=4,
+        per_device_train_batch_size=8,
+        max_completion_length=10,
+        epsilon=0.2,
+        epsilon_high=0.28,
+        temperature=0.9,
+        loss_type=kind,
+        use_bias_correction_kl=by_ratio,
+    )
     trainer = trl.GRPOTrainer(
-        model=model, reward_funcs=lambda completions, **_: [0.0] * len(completions), args=config,
-        train_dataset=Dataset.from_dict({"prompt": ["a", "b"]}), processing_class=copy.deepcopy(tokenizer),
-    )  # fmt: skip
+        model=model,
+        reward_funcs=lambda completions, **_: [0.0] * len(completions),
+        args=config,
+        train_dataset=Dataset.from_dict({"prompt": ["a", "b"]}),
+        processing_class=copy.deepcopy(tokenizer),
+    )
     trainer.current_gradient_accumulation_steps = 1
     lm = AudioLanguageModel(model, tokenizer)
     lm.banned = []  # TRL has no tokens that are never sampled
@@ -267,10 +285,15 @@ def test_loss_and_gradients_equal_those_of_trl(kind, by_ratio, tokenizer, tmp_pa
 
     ids, mask = lm._left_padded([prompt for prompt in prompts for _ in range(4)])
     inputs = {
-        "prompt_ids": ids, "prompt_mask": mask.long(), "completion_ids": made.ids,
-        "completion_mask": made.mask.long(), "advantages": gain, "old_per_token_logps": old,
-        "ref_per_token_logps": ref, "num_items_in_batch": made.mask.sum(),
-    }  # fmt: skip
+        "prompt_ids": ids,
+        "prompt_mask": mask.long(),
+        "completion_ids": made.ids,
+        "completion_mask": made.mask.long(),
+        "advantages": gain,
+        "old_per_token_logps": old,
+        "ref_per_token_logps": ref,
+        "num_items_in_batch": made.mask.sum(),
+    }
     model.train()
     model.zero_grad()
     theirs = trainer._compute_loss(model, inputs)

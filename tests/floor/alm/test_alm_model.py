@@ -28,9 +28,19 @@ def prompt(model, frames: int, rows: int = 1) -> torch.Tensor:
 def test_encoder_padding_and_company_change_nothing(merge, summary, counts) -> None:
     torch.manual_seed(0)
     encoder = MelEncoder(
-        16, 24, (4, 8), (2, 2), (2, 2), 2, 4, merge=merge, summary=summary, position_heads=2 * summary,
-        clip_heads={"band": 3}, frame_heads={"artefact": 2},
-    ).eval()  # fmt: skip
+        16,
+        24,
+        (4, 8),
+        (2, 2),
+        (2, 2),
+        2,
+        4,
+        merge=merge,
+        summary=summary,
+        position_heads=2 * summary,
+        clip_heads={"band": 3},
+        frame_heads={"artefact": 2},
+    ).eval()
     clips = [mel(frames, 16, seed=frames) for frames in (9, 21, 16)]
     padded = torch.nn.utils.rnn.pad_sequence(clips, batch_first=True, padding_value=99.0)
     together = encoder(padded, torch.tensor([9, 21, 16]))
@@ -148,9 +158,13 @@ def test_loss_is_that_of_the_labels(model) -> None:
 def test_generate_with_cache_equals_full_forward(model) -> None:
     ids, clips = prompt(model, 20, 1), mel(1, 20, 16)
     made = model.generate(
-        input_ids=ids, attention_mask=torch.ones_like(ids), input_features=clips, max_new_tokens=6, do_sample=False,
+        input_ids=ids,
+        attention_mask=torch.ones_like(ids),
+        input_features=clips,
+        max_new_tokens=6,
+        do_sample=False,
         eos_token_id=None,
-    )  # fmt: skip
+    )
     own = ids
     for _ in range(6):
         best = model(input_ids=own, input_features=clips).logits[:, -1].argmax(-1)
@@ -165,9 +179,14 @@ def test_generate_never_samples_the_placeholder(model, tmp_path) -> None:
         again.get_input_embeddings().weight[again.config.audio_token_id] *= 100  # tied: its logit is far the largest
     ids = prompt(again, 20, 4)
     made = again.generate(
-        input_ids=ids, attention_mask=torch.ones_like(ids), input_features=mel(4, 20, 16), do_sample=True, top_k=0,
-        max_new_tokens=8, eos_token_id=None,
-    )  # fmt: skip
+        input_ids=ids,
+        attention_mask=torch.ones_like(ids),
+        input_features=mel(4, 20, 16),
+        do_sample=True,
+        top_k=0,
+        max_new_tokens=8,
+        eos_token_id=None,
+    )
     assert again.config.audio_token_id not in made[:, ids.shape[1] :]
 
 

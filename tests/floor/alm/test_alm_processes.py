@@ -30,9 +30,15 @@ def policy() -> Policy:
     """A small model whose auxiliary heads have no part in either loss."""
     tokenizer = train_tokenizer(["is this real or fake? user assistant"] * 4, 300)
     encoder = {
-        "n_mels": 8, "dim": 16, "channels": (4,), "time_strides": (4,), "mel_strides": (2,), "layers": 1, "heads": 2,
+        "n_mels": 8,
+        "dim": 16,
+        "channels": (4,),
+        "time_strides": (4,),
+        "mel_strides": (2,),
+        "layers": 1,
+        "heads": 2,
         "clip_heads": {"band": 3},
-    }  # fmt: skip
+    }
     decoder = tiny_decoder_config(tokenizer, dim=16, layers=1, heads=2)
     model = build_audio_lm(encoder, decoder, tokenizer.convert_tokens_to_ids("<audio>"), 0)
     return Policy(AudioLanguageModel(model, tokenizer))
@@ -70,9 +76,14 @@ def grpo_step(model, rows):
         made = rollout(lm, prompts, audio.embeds, samples=4, max_new=6, keys=rows, seed=1)
         rewards = ((made.ids % 2 == 0) & made.mask).sum(1).float().view(len(rows), 4)
         batch = GrpoBatch(
-            prompts, made.ids, made.mask, advantages(rewards).flatten(), features=features, lengths=lengths,
+            prompts,
+            made.ids,
+            made.mask,
+            advantages(rewards).flatten(),
+            features=features,
+            lengths=lengths,
             ref=made.logprobs - 0.1,
-        )  # fmt: skip
+        )
         return grpo_loss(lm, batch, GrpoSettings("dapo"))
 
     made = model(job)
@@ -108,11 +119,13 @@ def test_two_processes_equal_one(tmp_path) -> None:
     runs = [
         subprocess.Popen(
             [sys.executable, __file__, str(tmp_path / "two")],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
             env=environment | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
         )
         for rank in range(2)
-    ]  # fmt: skip
+    ]
     for rank, run in enumerate(runs):
         out, err = run.communicate(timeout=240)
         assert run.returncode == 0, err[-3000:]

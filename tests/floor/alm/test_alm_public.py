@@ -50,9 +50,13 @@ def generated(lm: AudioLanguageModel, batch) -> list[str]:
         mask = (torch.arange(FRAMES) < size)[None].long()
         name = "input_features_mask" if lm.kind == "audioflamingo3" else "feature_attention_mask"
         made = lm.model.generate(
-            input_ids=ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=6,
-            input_features=batch.features[row : row + 1].transpose(1, 2), **{name: mask},
-        )  # fmt: skip
+            input_ids=ids,
+            attention_mask=torch.ones_like(ids),
+            do_sample=False,
+            max_new_tokens=6,
+            input_features=batch.features[row : row + 1].transpose(1, 2),
+            **{name: mask},
+        )
         said.append(lm.text(made[0, ids.shape[1] :]))
     return said
 

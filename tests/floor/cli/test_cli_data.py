@@ -64,9 +64,7 @@ def test_build_through_the_real_command(auricle, tmp_path):
         "    else:\n        shutil.copy(shelf + '/' + lines[name].split()[1], '.')\n"
     )
     apt.chmod(0o755)
-    environment = {
-        **os.environ, "AURICLE_CACHE": str(tmp_path / "cache"), "PATH": f"{programs}:{os.environ['PATH']}"
-    }  # fmt: skip
+    environment = {**os.environ, "AURICLE_CACHE": str(tmp_path / "cache"), "PATH": f"{programs}:{os.environ['PATH']}"}
     done = auricle("data", "build", check=False, env=environment)
     assert done.returncode == 2
     assert "apt has no package asterisk-core-sounds-en-g722" in done.stderr

@@ -157,9 +157,15 @@ def test_the_table_of_a_score_file_ends_with_its_name(capsys):
 def test_a_received_report_does_not_move_the_cursor(auricle, tmp_path):
     row = MetricRow(name="eer", value=1.0, n=2, group="\x1b[2Jall\u2028[red]")
     Report(
-        system="x\x1b]0;y\x07", preset="smoke", data="a\nb", toy=True, seeds=[0], environment={}, metrics=[row],
+        system="x\x1b]0;y\x07",
+        preset="smoke",
+        data="a\nb",
+        toy=True,
+        seeds=[0],
+        environment={},
+        metrics=[row],
         warnings=["\x1b[31mred"],
-    ).save(tmp_path / "report.json")  # fmt: skip
+    ).save(tmp_path / "report.json")
     said = auricle("report", tmp_path / "report.json").stdout
     assert "\x1b" not in said
     assert "\x07" not in said

@@ -10,9 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from auricle.core.errors import DataError
+from auricle.core.run import RunFolder
 from auricle.data import fields
 from auricle.data.cut_audio import fingerprint
-from auricle.data.manifest import from_csv, read, summary, validate, write
+from auricle.data.manifest import cut, from_csv, read, summary, validate, write
 
 RATE = 8000
 
@@ -83,6 +84,37 @@ def test_plain_lhotse_reads_it_and_its_audio(folder):
     assert cut.custom["family"] == "vocoder"
     expected, _ = soundfile.read(folder / "audio" / "a.wav", dtype="float32")
     np.testing.assert_array_equal(cut.load_audio()[0], expected)
+
+
+def audio_of(path):
+    return [cut.recording.sources[0].source for cut in read(path)]
+
+
+@pytest.mark.parametrize("run", ["run", "runs/seed-1"])  # the seeds of a run share its cache
+def test_a_run_that_is_moved_finds_its_audio_and_never_the_old_places(folder, run):
+    own, given = folder / "old" / run, folder / "audio" / "a.wav"
+    made = tone(RunFolder(own).cache / "audio-1" / "a.wav")
+    (own / "manifests").mkdir(parents=True)
+    (own / "config.json").write_text("{}")
+    write([cut("made", made, {}), cut("given", given, {})], own / "manifests" / "train.jsonl")
+    assert audio_of(own / "manifests" / "train.jsonl") == [str(made), str(given)]
+    assert str(folder / "old") not in (own / "manifests" / "train.jsonl").read_text()
+    shutil.copytree(folder / "old", folder / "new")
+    copied = str(made).replace("/old/", "/new/")
+    assert audio_of(folder / "new" / run / "manifests" / "train.jsonl") == [copied, str(given)]
+    shutil.rmtree(folder / "old")
+    assert validate(read(folder / "new" / run / "manifests" / "train.jsonl").map(labelled)) == []
+
+
+def labelled(one):
+    one.custom = {fields.LABEL: fields.BONAFIDE}
+    return one
+
+
+def test_a_manifest_of_ones_own_has_relative_paths_below_its_folder_alone(folder):
+    (folder / "manifests").mkdir()
+    write([cut("a", folder / "audio" / "a.wav", {})], folder / "manifests" / "m.jsonl")
+    assert f'"source": "{folder}/audio/a.wav"' in (folder / "manifests" / "m.jsonl").read_text()
 
 
 @pytest.mark.parametrize("spelling", ["bonafide", "Bona-Fide", "REAL", "genuine", "1", "bona fide"])

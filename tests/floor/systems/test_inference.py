@@ -17,7 +17,7 @@ from auricle.core.answers import Refused
 from auricle.core.cache import content_key
 from auricle.core.errors import CheckpointError, ConfigError, DataError
 from auricle.core.request import Request
-from auricle.systems import engines, load, system
+from auricle.systems import engines, inference, load, system
 from auricle.systems.answer_file import write_answers
 from auricle.systems.inference import answers, fingerprint, in_order, request_key
 from tests.hostile import make_hostile
@@ -100,6 +100,21 @@ def test_the_cache_goes_by_content_and_checkpoint(run, folder, plain, counted, t
     assert counted == []
     assert copy_first[0]["duration_s"] == 7.3
     assert fingerprint(run)[:32] in {file.stem for file in (tmp_path / "cache").iterdir()}
+
+
+def test_answers_of_an_older_way_to_make_them_are_not_current(run, folder, counted, tmp_path, monkeypatch):
+    sound, out = folder / "two.wav", tmp_path / "answers.jsonl"
+    with monkeypatch.context() as older:
+        older.setattr(inference, "ANSWERS", inference.ANSWERS - 1)
+        list(answers(run, [sound], cache=tmp_path / "cache"))
+        write_answers(run, [sound], out)
+    counted.clear()
+    list(answers(run, [sound], cache=tmp_path / "cache"))
+    assert len(counted) == 1
+    with pytest.raises(ConfigError, match="another checkpoint or version"):
+        write_answers(run, [sound], out)
+    list(answers(run, [sound], cache=tmp_path / "cache"))
+    assert len(counted) == 1
 
 
 def test_out_goes_on_where_it_was_and_drops_a_torn_line(run, folder, plain, counted, tmp_path):

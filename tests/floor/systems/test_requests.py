@@ -242,8 +242,9 @@ def test_numbers_that_are_none_cannot_be_asked_with(sounds):
     file.write_text('{"audio": "a.wav", "text": "x", "near": NaN}\n{"audio": "a.wav", "text": "x", "near": 1e999}\n')
     found = list(requests(ASKS, read_requests(file, ASKS)))
     assert [one.error.split(" (")[0] for one in found] == [
-        "near=nan has a number that is none", "near=inf has a number that is none"
-    ]  # fmt: skip
+        "near=nan has a number that is none",
+        "near=inf has a number that is none",
+    ]
 
 
 def test_what_a_folder_leaves_out_is_given_to_who_asks(sounds):

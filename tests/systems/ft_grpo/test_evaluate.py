@@ -179,8 +179,14 @@ def test_a_manifest_of_ones_own_is_scored_as_infer_scores_its_files(cfg, trained
     found = of.evaluate_manifest(cfg, trained, tmp_path / "mine.jsonl")
     rows = {row.name: row for row in found.rows if row.baseline is None}
     assert set(rows) == {
-        "accuracy", "balanced_accuracy", "macro_f1", "recall_real", "recall_fake", "undecided_rate", "eer"
-    }  # fmt: skip
+        "accuracy",
+        "balanced_accuracy",
+        "macro_f1",
+        "recall_real",
+        "recall_fake",
+        "undecided_rate",
+        "eer",
+    }
     assert rows["accuracy"].n == 12
     own = [answer.score for answer in infer(load(trained.path), [Request(tmp_path / f"{n}.wav") for n in range(12)])]
     assert [line["score"] for line in found.scores["mine.jsonl"]] == pytest.approx(own, abs=1e-5)

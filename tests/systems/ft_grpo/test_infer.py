@@ -196,11 +196,17 @@ def test_any_array_of_the_same_sound_has_the_same_score(own) -> None:
     quiet = 0.1 * wave[::-1]
     expected = own.score(wave, 16_000)
     alike = {
-        "(1, T)": wave[None], "(T, 1)": wave[:, None], "(2, T)": np.stack([wave, quiet]),
-        "(T, 2)": np.stack([quiet, wave], axis=1), "int16": whole, "float64": wave.astype(np.float64),
-        "tensor": torch.from_numpy(wave), "grad": torch.from_numpy(wave).requires_grad_(), "list": wave.tolist(),
+        "(1, T)": wave[None],
+        "(T, 1)": wave[:, None],
+        "(2, T)": np.stack([wave, quiet]),
+        "(T, 2)": np.stack([quiet, wave], axis=1),
+        "int16": whole,
+        "float64": wave.astype(np.float64),
+        "tensor": torch.from_numpy(wave),
+        "grad": torch.from_numpy(wave).requires_grad_(),
+        "list": wave.tolist(),
         "list of lists": [wave.tolist()],
-    }  # fmt: skip
+    }
     for name, given in alike.items():
         assert own.score(given, 16_000) == pytest.approx(expected, abs=1e-5), name
     assert own.scores(list(alike.values()), [16_000] * len(alike)) == pytest.approx([expected] * len(alike), abs=1e-5)

@@ -255,8 +255,10 @@ def test_what_a_folder_leaves_out_is_counted(coder, tmp_path):
     sound(tmp_path / "in" / "a.wav")
     (tmp_path / "in" / "notes.mid").write_bytes(b"MThd")
     (tmp_path / "in" / "readme.txt").write_text("hello")
-    for function in (lambda unread: encode_files(coder, [tmp_path / "in"], tmp_path / "t", unread=unread),
-                     lambda unread: screen([tmp_path / "in"], unread=unread)):  # fmt: skip
+    for function in (
+        lambda unread: encode_files(coder, [tmp_path / "in"], tmp_path / "t", unread=unread),
+        lambda unread: screen([tmp_path / "in"], unread=unread),
+    ):
         unread = []
         assert len(list(function(unread))) == 1
         assert [path.name for path in unread] == ["notes.mid"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 
 import numpy as np
 import pytest
@@ -39,7 +38,8 @@ def prepared(finished, folder, settings):
     """A run of its own with the clips of the finished smoke run."""
     cfg = override(smoke(), [*QUICK, *settings])
     run = open_run(folder, "voice_auth", "smoke", cfg)
-    shutil.copytree(RunFolder(finished("voice_auth")).manifests, run.manifests)
+    for file in RunFolder(finished("voice_auth")).manifests.glob("*.jsonl"):
+        manifest.write(manifest.read(file), run.manifests / file.name)
     run.mark("prepare")
     return cfg, run
 

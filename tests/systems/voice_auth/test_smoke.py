@@ -67,9 +67,10 @@ def test_scores_of_any_system_need_no_model(auricle, tmp_path):
     for speaker in "ab":
         for clip in range(3):
             for kind, test, score in (
-                ("target", f"{speaker}{clip}", 0.9), ("zero_effort", f"x{speaker}{clip}", 0.1 + clip / 10),
+                ("target", f"{speaker}{clip}", 0.9),
+                ("zero_effort", f"x{speaker}{clip}", 0.1 + clip / 10),
                 ("spoof", f"fake-{speaker}{clip}", 0.95),
-            ):  # fmt: skip
+            ):
                 lines.append(f"{speaker},{speaker}-e,{test},{kind},{'clone' if kind == 'spoof' else ''},,")
                 scores.append(f"{test} {score}")
     (tmp_path / "key.csv").write_text("\n".join(lines))

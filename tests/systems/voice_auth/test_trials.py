@@ -18,16 +18,28 @@ from auricle.systems.voice_auth.trials import Cohort, joined, make_trials, model
 
 def fact(name, role, target, group, speaker_group=None, family=""):
     return {
-        "id": name, "role": role, "target": target, "target_group": group, "speaker_group": speaker_group or group,
-        "label": "spoof" if family else "bonafide", "family": family, "language": "en", "pair": name, "split": "test",
-    }  # fmt: skip
+        "id": name,
+        "role": role,
+        "target": target,
+        "target_group": group,
+        "speaker_group": speaker_group or group,
+        "label": "spoof" if family else "bonafide",
+        "family": family,
+        "language": "en",
+        "pair": name,
+        "split": "test",
+    }
 
 
 FACTS = [
-    fact("a-e1", "enrol", "a", "g1"), fact("a-e2", "enrol", "a", "g1"), fact("b-e1", "enrol", "b", "g1"),
-    fact("c-e1", "enrol", "c", "g2"), fact("a-t", "test", "a", "g1"), fact("c-t", "test", "c", "g2"),
+    fact("a-e1", "enrol", "a", "g1"),
+    fact("a-e2", "enrol", "a", "g1"),
+    fact("b-e1", "enrol", "b", "g1"),
+    fact("c-e1", "enrol", "c", "g2"),
+    fact("a-t", "test", "a", "g1"),
+    fact("c-t", "test", "c", "g2"),
     fact("c-s", "spoof", "c", "g2", "g1", "world"),
-]  # fmt: skip
+]
 
 
 @pytest.fixture
@@ -51,9 +63,12 @@ def test_every_clip_is_tried_against_its_own_voice_and_the_voices_of_other_group
     }
     # a's clip is not held against b, who may be the same person; c's clip is tried against both
     assert sorted(rows) == [
-        ("a-t", "target", "g1"), ("a-t", "zero_effort", "g2"), ("c-s", "spoof", "g2"), ("c-t", "target", "g2"),
+        ("a-t", "target", "g1"),
+        ("a-t", "zero_effort", "g2"),
+        ("c-s", "spoof", "g2"),
+        ("c-t", "target", "g2"),
         ("c-t", "zero_effort", "g1"),
-    ]  # fmt: skip
+    ]
     assert len(trials) == 6
     assert rows["a-t", "target", "g1"] == pytest.approx(float(enrol(embeddings[:2]) @ embeddings[4]))
     assert rows["c-s", "spoof", "g2"] == pytest.approx(float(embeddings[3] @ embeddings[6]))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import json
+import multiprocessing
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -18,7 +20,7 @@ import soundfile
 from auricle.core.errors import AudioError, ConfigError, DataError
 from auricle.core.files import read_json, read_jsonl
 from auricle.data import rec
-from auricle.data.rec import construction, place, recording
+from auricle.data.rec import construction, parts, place, recording
 from auricle.data.rec.apt import Apt
 from auricle.data.rec.construction import build
 from auricle.data.rec.recording import Recording, convert
@@ -209,6 +211,20 @@ def test_killed_and_started_again_it_gives_the_same_rows(built, debs, tmp_path):
     assert done.returncode == 0, done.stderr
     assert rows_of(folder) == rows_of(built[1])
     assert read_json(folder / ".completed")["built"] == read_json(built[1] / ".completed")["built"]
+
+
+def complain() -> bool:
+    os.write(2, b"a damaged frame\n")
+    return signal.getsignal(signal.SIGINT) == signal.SIG_DFL
+
+
+def test_a_converting_process_is_a_good_child_and_complains_to_a_file(tmp_path, capfd):
+    begin = (str(tmp_path / "decoder.log"), os.getpid())
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context, initializer=parts.start_converter, initargs=begin) as pool:
+        assert pool.submit(complain).result()
+    assert (tmp_path / "decoder.log").read_text() == "a damaged frame\n"
+    assert capfd.readouterr().err == ""
 
 
 def test_a_package_that_is_there_is_not_fetched_again(debs, tmp_path):

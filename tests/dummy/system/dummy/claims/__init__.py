@@ -15,6 +15,7 @@ from auricle.claims.shared import prepared
 from auricle.claims.verdict import compare, difference, verdict
 from auricle.core.config import override
 from auricle.core.run import RunFolder
+from auricle.data import manifest
 from auricle.train.checkpoint import load_model
 
 ARMS = {"trained": "trained on 64 tones", "untrained": "the same network with the weights it began with"}
@@ -34,8 +35,8 @@ def measure(cell: Cell) -> dict[str, Any]:
     if cell.arm == "trained":
         own = RunFolder(cell.work)
         own.manifests.mkdir(exist_ok=True)
-        for manifest in run.manifests.iterdir():
-            (own.manifests / manifest.name).write_bytes(manifest.read_bytes())
+        for file in run.manifests.glob("*.jsonl"):
+            manifest.write(manifest.read(file), own.manifests / file.name)
         load_model(train(cfg, own), network)
     waves, labels, _ = data.load(cfg, run, "test")
     return {"accuracy": 100 * float(np.mean((probabilities(network.eval(), waves) > 0.5) == labels))}
