@@ -101,15 +101,15 @@ def windows(wave: np.ndarray, length: int) -> np.ndarray:
     """Cut a clip into windows that overlap by half; a shorter one is tiled, and the last ends where the clip ends.
 
     Args:
-        wave: (T,).
-        length: samples of a window.
+        wave: samples (T,), or frames of features (T, F).
+        length: samples or frames of a window.
 
     Returns:
-        (W, length), W at least 1.
+        (W, length) or (W, length, F), W at least 1.
     """
     if len(wave) <= length:
-        return level.tile(wave, length)[None]
-    starts = list(range(0, len(wave) - length + 1, length // 2))
+        return wave[level.tile(np.arange(len(wave)), length)][None]
+    starts = list(range(0, len(wave) - length + 1, max(1, length // 2)))
     if starts[-1] + length < len(wave):
         starts.append(len(wave) - length)
     return np.stack([wave[start : start + length] for start in starts])

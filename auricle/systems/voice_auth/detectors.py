@@ -9,6 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
+from auricle.audio.level import sounding
 from auricle.audio.resample import resample
 from auricle.core.errors import CheckpointError, ConfigError, DataError
 from auricle.core.files import read_json
@@ -20,7 +21,6 @@ from auricle.systems.voice_auth.config import VoiceAuthConfig
 from auricle.systems.voice_auth.network import Network, score_items
 
 PART = 64  # clips handed over at once
-FRAME_S, QUIET_DB = 0.02, 40.0  # silence: frames so much under the loudest one, as the data's chain has it
 
 
 class Detector(Protocol):
@@ -40,31 +40,17 @@ class TrainedDetector:
     batch: int
 
     def scores(self, waves: Iterable[np.ndarray], rates_hz: Iterable[int]) -> list[float]:
-        """Score waveforms (T,) of any rate; without silence at the ends and at the common level, as in training."""
+        """Score waveforms (T,) of any rate; without silence at the ends and at the common level, as in training.
+
+        A network that is used as it was released hears them as they are.
+        """
         items = []
         for wave, rate_hz in zip(waves, rates_hz, strict=True):
             at_rate = np.asarray(resample(np.asarray(wave, np.float32), rate_hz, self.rate_hz), np.float32)
-            levelled = as_int16(sounding(at_rate, self.rate_hz))
-            items.append(self.network.item(levelled.astype(np.float32) / 32768.0))
+            if not self.network.released:
+                at_rate = as_int16(sounding(at_rate, self.rate_hz)).astype(np.float32) / 32768.0
+            items.append(self.network.item(at_rate))
         return [float(score) for score in score_items(self.network, items, self.batch)] if items else []
-
-
-def sounding(wave: np.ndarray, rate_hz: int) -> np.ndarray:
-    """Cut off what comes before the first and after the last sound (T,), to the sample: a view.
-
-    `auricle.audio.level.trim_silence` goes by frames and leaves some silence, so the same speech between longer
-    silences begins elsewhere; here it does not.
-    """
-    frame = round(FRAME_S * rate_hz)
-    if len(wave) <= frame:
-        return wave
-    total = np.concatenate([[0.0], np.cumsum(np.square(wave, dtype=np.float64))])
-    power = (total[frame:] - total[:-frame]) / frame  # of the frame that begins at each sample
-    least = power.max() * 10 ** (-QUIET_DB / 10)
-    loud = np.flatnonzero(power >= least)
-    part = wave[loud[0] : loud[-1] + frame]
-    heard = np.flatnonzero(np.square(part, dtype=np.float64) >= least * (1 - 1e-6))  # rounding must leave one
-    return part[heard[0] : heard[-1] + 1]
 
 
 def external_detector(folder: str | Path) -> Detector:

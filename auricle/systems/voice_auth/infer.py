@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from numbers import Real
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from auricle.audio.arrays import as_wave
+from auricle.audio.arrays import as_waves
 from auricle.backbones.speaker import Verifier, load_verifier
 from auricle.core.answers import Refused
 from auricle.core.errors import AudioError, CheckpointError, ConfigError, DataError
@@ -163,7 +162,7 @@ class VoiceLogin:
         """
         if self.detector is None:
             raise CheckpointError("this run was made with detector.scores: it has no detector that could hear a file")
-        return [float(score) for score in self.detector.scores(*_usable(waves, rates_hz))]
+        return [float(score) for score in self.detector.scores(*as_waves(waves, rates_hz))]
 
     def match(self, waves: Iterable[Any], rates_hz: Iterable[int]) -> list[tuple[str, float]]:
         """Give for each waveform, as `scores` takes them, the enrolled voice that is most alike, and the cosine.
@@ -171,7 +170,7 @@ class VoiceLogin:
         Raises:
             ConfigError, AudioError: as `scores`.
         """
-        return self._nearest(*_usable(waves, rates_hz))
+        return self._nearest(*as_waves(waves, rates_hz))
 
     def _nearest(self, waves: Sequence[np.ndarray], rates_hz: Sequence[int]) -> list[tuple[str, float]]:
         cosines = self.verifier.embed(waves, rates_hz).astype(np.float64) @ self.models.T  # (N, V)
@@ -217,20 +216,6 @@ class VoiceLogin:
             yield f"few-impostors: the threshold rests on {self.point.n} impostor trials"
         if self.detector is None:
             yield "no-detector: the run has a score file, so only the verifier decides"
-
-
-def _usable(waves: Iterable[Any], rates_hz: Iterable[int]) -> tuple[list[np.ndarray], list[int]]:
-    """Bring waveforms to (T,) by the rule of `as_wave`, and see that there is a whole rate for each."""
-    if isinstance(rates_hz, str | bytes) or not isinstance(rates_hz, Iterable):
-        raise ConfigError(f"rates_hz is {rates_hz!r}; give one rate for each waveform, such as [16000, 16000]")
-    held, rates = list(waves), list(rates_hz)
-    if len(held) != len(rates):
-        raise ConfigError(f"{len(held)} waveforms and {len(rates)} rates; give one rate for each waveform")
-    for rate_hz in rates:
-        if isinstance(rate_hz, bool) or not isinstance(rate_hz, Real) or not float(rate_hz).is_integer():
-            raise AudioError(f"a rate of {rate_hz!r}; give a whole number of Hz, such as 16000")
-    whole = [int(rate_hz) for rate_hz in rates]
-    return [as_wave(wave, rate_hz)[0] for wave, rate_hz in zip(held, whole, strict=True)], whole
 
 
 def load(folder: str | Path) -> VoiceLogin:
