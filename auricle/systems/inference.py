@@ -28,6 +28,7 @@ from auricle.systems.requests import Asked, requests
 
 ENGINES = ("local", "ray")
 NOT_ANSWERING = ("data.", EVALUATION)  # begin the keys of settings that decide no answer
+ANSWERS = b"2"  # raised where the same weights come to answer otherwise; 2: `reason` beside the label
 T = TypeVar("T")
 
 
@@ -52,7 +53,9 @@ def fingerprint(folder: str | Path) -> str:
         raise CheckpointError(f"{missing[0]} does not exist; give the folder of a trained run")
     read = {key: name for key, name in contents(_config(files[0])).items() if not key.startswith(NOT_ANSWERING)}
     parts = [json.dumps(read, sort_keys=True)] if read else []
-    return combined_key([importlib.metadata.version("auricle"), *(file.read_bytes() for file in files), *parts])
+    return combined_key(
+        [importlib.metadata.version("auricle"), ANSWERS, *(file.read_bytes() for file in files), *parts]
+    )
 
 
 def _config(file: Path) -> Mapping[str, Any]:

@@ -24,7 +24,7 @@ from auricle.core.answers import Detection, Refused
 from auricle.core.errors import AudioError, CheckpointError, ConfigError, DataError
 from auricle.core.request import Request
 from auricle.core.run import open_trained
-from auricle.metrics.calibration import Calibration
+from auricle.metrics.calibration import Calibration, decide
 from auricle.systems.batching import AHEAD, DECODERS, map_ahead
 from auricle.systems.mambo.config import MamboConfig
 from auricle.systems.mambo.domain import Domain, speech_warnings
@@ -52,14 +52,14 @@ class Detector:
         network: in eval mode.
         cfg: the run's config.
         preset: the run's preset.
-        calibration: probability, threshold and undecided band, set on dev.
+        calibration: probability, threshold and undecided band, set on dev; None where there were no labelled clips.
         domain: checks of the input.
     """
 
     network: Network
     cfg: MamboConfig
     preset: str
-    calibration: Calibration
+    calibration: Calibration | None
     domain: Domain | None
 
     @property
@@ -183,24 +183,22 @@ class _Input:
         if self.error is not None:
             return Refused(self.request.input, self.error)
         detector, duration_s = self.detector, self.results.duration_s
-        warnings = list(self.warnings)
+        unlike = speech_warnings(self.speech)
+        if not unlike and detector.domain is not None and self.results.descriptions:
+            unlike = detector.domain.warnings(np.mean(self.results.descriptions, axis=0))
+        warnings = [*unlike, *self.warnings]
         if detector.toy:
             warnings.append(LAPTOP)
         if duration_s < SHORT_S:
             warnings.append(f"short: {duration_s:.2f} s; below {SHORT_S} s there is little to go by")
-        unlike = speech_warnings(self.speech)
-        if not unlike and detector.domain is not None and self.results.descriptions:
-            unlike = detector.domain.warnings(np.mean(self.results.descriptions, axis=0))
-        warnings += unlike
+        decision = decide(detector.calibration, score, next(iter(unlike), None))
         return Detection(
             input=self.request.input,
             score=score,
-            p_bonafide=float(detector.calibration.probability([score])[0]),
-            label=detector.calibration.label(score),
-            threshold=detector.calibration.threshold,
             duration_s=duration_s,
             segments=self.results.segments(),
             warnings=tuple(warnings),
+            **vars(decision),
         )
 
 
@@ -247,7 +245,7 @@ def load(folder: str | Path) -> Detector:
     network = Network(trained.cfg)
     meta = load_model(trained.final, network)
     try:
-        calibration = Calibration.from_dict(meta["calibration"])
+        calibration = Calibration.from_dict(meta["calibration"]) if meta["calibration"] is not None else None
         domain = Domain.from_dict(meta["domain"]) if meta["domain"] is not None else None
     except (KeyError, TypeError, DataError) as error:
         raise CheckpointError(f"{trained.final}/meta.json is damaged: {error}") from None
