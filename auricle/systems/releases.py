@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+import numpy as np
+from torch import Tensor, nn
 
-from auricle.core.config import Config
+from auricle.backbones.released import some
+from auricle.core.config import C, Config, override
 from auricle.core.errors import CheckpointError, ConfigError
 from auricle.core.run import FINAL, RunFolder, open_run
+from auricle.data import fields, manifest
+from auricle.data.labelled import need_both_classes, need_labels
 from auricle.systems import NAMES, system
 from auricle.train.checkpoint import save_model
 
@@ -62,6 +67,56 @@ def import_release(
     paths = [None if one is None else Path(one) for one in (dev, encoder)]
     folder: Path = found.verb(VERB)(path, place, part, *paths)
     return folder, tuple(RunFolder(folder).facts(STAGE).get("notes", ()))
+
+
+def fill(network: nn.Module, state: Mapping[str, Tensor], checkpoint: Path) -> None:
+    """Put released weights into a network, every one in its place.
+
+    Args:
+        network: changed in place.
+        state: name to tensor, under our names.
+        checkpoint: where they are from, for an error.
+
+    Raises:
+        CheckpointError: names or shapes that do not fit; nothing was changed then.
+    """
+    own = network.state_dict()
+    shapes = [
+        f"{name} is {tuple(state[name].shape)}, needed {tuple(tensor.shape)}"
+        for name, tensor in own.items()
+        if name in state and state[name].shape != tensor.shape
+    ]
+    faults = {
+        "wrong shape": shapes,
+        "missing": sorted(own.keys() - state.keys()),
+        "left over": sorted(state.keys() - own.keys()),
+    }
+    if found := [f"{what}: {some(names)}" for what, names in faults.items() if names]:
+        raise CheckpointError(f"{checkpoint} does not fit together: {'; '.join(found)}")
+    network.load_state_dict(dict(state))
+
+
+def configured(base: C, settings: Mapping[str, Any]) -> C:
+    """Give a preset with a release's settings (`auricle.backbones.released.Released`)."""
+    return override(base, [f"{key}={json.dumps(value)}" for key, value in settings.items()])
+
+
+def labelled_cuts(path: Path) -> tuple[list[Any], np.ndarray]:
+    """Read the clips that a release is calibrated on.
+
+    Args:
+        path: a labelled manifest.
+
+    Returns:
+        Its cuts, and (N,) booleans, true for bona fide.
+
+    Raises:
+        DataError: no manifest, clips without a label or whose audio cannot be had, or only one class.
+    """
+    cuts = list(manifest.read(path))
+    need_labels(cuts, path)
+    need_both_classes(path.name, cuts)
+    return cuts, np.array([cut.custom[fields.LABEL] == fields.BONAFIDE for cut in cuts])
 
 
 def write_run(

@@ -85,8 +85,9 @@ def _pickled(path: Path) -> Any:
     except (pickle.UnpicklingError, OSError, RuntimeError, EOFError, LookupError, ValueError, AttributeError) as error:
         code = re.search(r"GLOBAL (\w[\w.]*\w)|Unsupported operand", str(error))
         if code is not None:
+            what = code[1] or "a pickle that torch.save did not write"
             raise CheckpointError(
-                f"{path} holds Python code or objects ({code[1] or 'a pickle that torch.save did not write'}), which are never run here; {SAVE}"
+                f"{path} holds Python code or objects ({what}), which are never run here; {SAVE}"
             ) from None
         raise CheckpointError(
             f"{path} is no checkpoint of torch, or a truncated one ({path.stat().st_size} bytes); download it again"

@@ -93,6 +93,11 @@ def sound_of(wave: np.ndarray, rate_hz: int) -> Sound:
     return envelope.sound()
 
 
+def beginning(samples: int, window: int) -> Sound:
+    """Take the first window of a recording as it is: so the released XLSR-MamBo was trained and measured."""
+    return Sound(0, min(samples, window), 0.0)
+
+
 def part(wave: np.ndarray, sound: Sound) -> np.ndarray:
     """Give the samples of a recording (T,) that are heard, without zeros and noise."""
     return wave[max(0, sound.start) : max(0, sound.end)]
@@ -121,6 +126,8 @@ def _sounding(chunks: Iterable[np.ndarray], sound: Sound) -> Iterator[np.ndarray
     yield np.zeros(max(0, -sound.start), np.float32)
     at = 0
     for chunk in chunks:
+        if at >= sound.end:
+            break
         yield chunk[max(0, sound.start - at) : max(0, sound.end - at)]
         at += len(chunk)
     yield np.zeros(max(0, sound.end - at), np.float32)

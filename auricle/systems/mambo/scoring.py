@@ -27,7 +27,7 @@ from auricle.systems.batching import AHEAD, DECODERS, map_ahead, torch_pool
 from auricle.systems.mambo.config import DataConfig
 from auricle.systems.mambo.domain import describe_many
 from auricle.systems.mambo.model import score
-from auricle.systems.mambo.preparation import Sound, heard, sound_of
+from auricle.systems.mambo.preparation import Sound, beginning, heard, sound_of
 
 CELL_S = 0.5  # length of a segment in the answer
 BATCH = 32  # windows at once
@@ -234,7 +234,8 @@ def score_waves(network: nn.Module, cfg: DataConfig, waves: Iterable[np.ndarray]
     def stream() -> Iterator[Window]:
         for wave in waves:
             inputs.append(Results(cfg.segment_s, cfg.rate_hz))
-            yield from inputs[-1].windows([wave], sound_of(wave, cfg.rate_hz))
+            sound = beginning(len(wave), cfg.window) if cfg.first_window else sound_of(wave, cfg.rate_hz)
+            yield from inputs[-1].windows([wave], sound)
 
     deque(score_stream(network, stream(), cfg.rate_hz, cfg.band_hz, 1), maxlen=0)
     return np.array([results.score for results in inputs], dtype=np.float64)
