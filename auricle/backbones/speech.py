@@ -144,8 +144,9 @@ class SpeechEncoder(nn.Module):
         name, revision = self.pretrained
         local = arch.is_folder(name, revision)
         found = arch.architecture(name, revision)
-        if found != {key: value for key, value in self.values.items() if key not in arch.OPTIONAL}:
-            differ = [key for key in found if self.values.get(key) != found[key]]
+        # how waveforms are fed is the owner's choice and changes no weight
+        differ = [key for key in found if key != "normalize" and self.values.get(key) != found[key]]
+        if differ or found.keys() != self.values.keys() - set(arch.OPTIONAL):
             raise CheckpointError(
                 f"{name} is not the encoder this model was configured for; they differ in {', '.join(differ)}"
             )

@@ -15,6 +15,7 @@ from auricle.audio import level
 from auricle.core.errors import AudioError, DataError
 from auricle.data import fields
 from auricle.data.cut_audio import first_path, mono_cut
+from auricle.metrics.scores import read_scores
 
 if TYPE_CHECKING:
     from lhotse import CutSet
@@ -95,6 +96,20 @@ def _read(cut: Any, rate_hz: int) -> np.ndarray | str:
 def as_int16(wave: np.ndarray) -> np.ndarray:
     """Bring a float wave (T,) to the common level, as int16; the level is no evidence."""
     return np.round(level.set_level(wave, LEVEL_DBFS) * 32767.0).astype(np.int16)
+
+
+def scores_in(path: str, clips: Clips) -> np.ndarray:
+    """Read the scores of clips from a file, see `auricle.metrics.scores.read_scores`, (N,).
+
+    Raises:
+        DataError: what `read_scores` refuses, or a clip without a score.
+    """
+    scores = read_scores(path)
+    names = clips.values("id")
+    missing = [name for name in names if name not in scores]
+    if missing:
+        raise DataError(f"{path} has no score for {len(missing)} of {len(names)} clips, such as {missing[0]}")
+    return np.array([scores[name][0] for name in names])
 
 
 def windows(wave: np.ndarray, length: int) -> np.ndarray:

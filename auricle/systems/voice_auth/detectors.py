@@ -2,33 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import cast
 
 import numpy as np
 
 from auricle.audio.level import sounding
 from auricle.audio.resample import resample
-from auricle.core.errors import CheckpointError, ConfigError, DataError
-from auricle.core.files import read_json
-from auricle.data.clips import Clips, as_int16
-from auricle.data.cut_audio import mono_cut
-from auricle.metrics.scores import read_scores
+from auricle.core.errors import CheckpointError, ConfigError
+from auricle.core.run import open_trained
+from auricle.data.clips import Clips, as_int16, scores_in
 from auricle.systems import load
+from auricle.systems.detections import Detector, clip_scores
 from auricle.systems.voice_auth.config import VoiceAuthConfig
 from auricle.systems.voice_auth.network import Network, score_items
+from auricle.train.checkpoint import load_model
 
-PART = 64  # clips handed over at once
 
+def built(cfg: VoiceAuthConfig) -> Network:
+    """Build the network that is trained here: with fresh weights, or with those of ``detector.start``.
 
-class Detector(Protocol):
-    """What the audit asks of a detector."""
-
-    def scores(self, waves: Iterable[np.ndarray], rates_hz: Iterable[int]) -> Sequence[float]:
-        """Score waveforms (T,), higher for bona fide."""
-        ...
+    Raises:
+        CheckpointError: no such run, or weights that do not fit.
+        ConfigError: that run works at another rate.
+    """
+    network, start = Network(cfg), cfg.detector.start
+    if start is None:
+        return network
+    trained = open_trained(start, "voice_auth", VoiceAuthConfig)
+    if trained.cfg.data.rate_hz != cfg.data.rate_hz:
+        raise ConfigError(f"detector.start={start} works at {trained.cfg.data.rate_hz} Hz; set data.rate_hz to that")
+    load_model(trained.final, network)
+    return network
 
 
 @dataclass(frozen=True)
@@ -40,10 +47,7 @@ class TrainedDetector:
     batch: int
 
     def scores(self, waves: Iterable[np.ndarray], rates_hz: Iterable[int]) -> list[float]:
-        """Score waveforms (T,) of any rate; without silence at the ends and at the common level, as in training.
-
-        A network that is used as it was released hears them as they are.
-        """
+        """Score waveforms (T,) of any rate; but for a release without silence at the ends and at the common level."""
         items = []
         for wave, rate_hz in zip(waves, rates_hz, strict=True):
             at_rate = np.asarray(resample(np.asarray(wave, np.float32), rate_hz, self.rate_hz), np.float32)
@@ -58,16 +62,14 @@ def external_detector(folder: str | Path) -> Detector:
 
     Raises:
         CheckpointError: no run, or one whose model does not score audio.
-        ConfigError: a run of this system, which would have to audit itself.
+        ConfigError: a login of this system, which would have to audit itself; a detector alone is none.
     """
-    config = Path(folder) / "config.json"
-    if config.is_file() and read_json(config).get("system") == "voice_auth":
-        raise ConfigError(f"detector.run={folder} is a run of voice_auth; give a run of a detection system")
     detector = load(folder)
+    if hasattr(detector, "match"):
+        raise ConfigError(f"detector.run={folder} is a run of voice_auth; give a run of a detection system")
     if not callable(getattr(detector, "scores", None)):
         raise CheckpointError(f"detector.run={folder}: its model has no scores(waves, rates); give a detection run")
-    external: Detector = detector
-    return external
+    return cast(Detector, detector)
 
 
 def detector_of(cfg: VoiceAuthConfig, network: Network) -> Detector | None:
@@ -84,33 +86,8 @@ def detector_of(cfg: VoiceAuthConfig, network: Network) -> Detector | None:
     return TrainedDetector(network, cfg.data.rate_hz, cfg.eval.batch)
 
 
-def clip_scores(detector: Detector, clips: Clips) -> np.ndarray:
-    """Score clips, (N,), higher for bona fide: the very samples of their files, as `infer` has them."""
-    scores: list[float] = []
-    for start in range(0, len(clips), PART):
-        part = range(start, min(start + PART, len(clips)))
-        cuts = clips.cuts
-        waves = [clips.wave(i) if cuts is None else mono_cut(cuts[i], clips.rate_hz)[0] for i in part]
-        scores += detector.scores(waves, [clips.rate_hz] * len(waves))
-    return np.array(scores)
-
-
-def file_scores(path: str, clips: Clips) -> np.ndarray:
-    """Read the scores of clips from a file, see `auricle.metrics.scores.read_scores`, (N,).
-
-    Raises:
-        DataError: what `read_scores` refuses, or a clip without a score.
-    """
-    scores = read_scores(path)
-    names = clips.values("id")
-    missing = [name for name in names if name not in scores]
-    if missing:
-        raise DataError(f"{path} has no score for {len(missing)} of {len(names)} clips, such as {missing[0]}")
-    return np.array([scores[name][0] for name in names])
-
-
 def scores_of(cfg: VoiceAuthConfig, detector: Detector | None, clips: Clips) -> np.ndarray:
     """Score clips with the detector of a config, from `detector_of`, or read their scores from its file, (N,)."""
     if detector is not None:
         return clip_scores(detector, clips)
-    return file_scores(str(cfg.detector.scores), clips)
+    return scores_in(str(cfg.detector.scores), clips)
