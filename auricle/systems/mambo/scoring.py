@@ -215,6 +215,11 @@ def score_stream(
                 yield window
 
 
+def scored_part(cfg: DataConfig, wave: np.ndarray) -> Sound:
+    """Give the part of a recording (T,) that is scored: its sound or, where the config says so, its first window."""
+    return beginning(len(wave), cfg.window) if cfg.first_window else sound_of(wave, cfg.rate_hz)
+
+
 def score_waves(network: nn.Module, cfg: DataConfig, waves: Iterable[np.ndarray]) -> np.ndarray:
     """Score recordings as `infer` does, whatever their mates.
 
@@ -234,8 +239,7 @@ def score_waves(network: nn.Module, cfg: DataConfig, waves: Iterable[np.ndarray]
     def stream() -> Iterator[Window]:
         for wave in waves:
             inputs.append(Results(cfg.segment_s, cfg.rate_hz))
-            sound = beginning(len(wave), cfg.window) if cfg.first_window else sound_of(wave, cfg.rate_hz)
-            yield from inputs[-1].windows([wave], sound)
+            yield from inputs[-1].windows([wave], scored_part(cfg, wave))
 
     deque(score_stream(network, stream(), cfg.rate_hz, cfg.band_hz, 1), maxlen=0)
     return np.array([results.score for results in inputs], dtype=np.float64)
