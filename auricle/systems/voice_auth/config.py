@@ -137,7 +137,7 @@ class EvalConfig(Config):
 
 
 SSL_ONLY = ("encoder", "encoder_revision", "encoder_freeze", "normalize")  # settings of the front end ssl
-AASIST_ONLY = ("width", "graph", "keep", "dead_norm", "start")
+AASIST_ONLY = ("start", "width", "graph", "keep", "dead_norm")
 OWN = ("kind", "hearing", "start")  # settings of the detector that is trained here
 SHAPE = ("kind", "frontend", "frontend_dim", "segment_s", "width", "channels", "graph", "keep", "dead_norm")
 
