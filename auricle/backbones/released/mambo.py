@@ -89,12 +89,13 @@ def read(state: Mapping[str, Tensor], encoder: Mapping[str, Any] | None = None, 
     try:
         settings = _sizes(state, kinds)
         described = _encoder(state, encoder, folder)
-    except (IndexError, ValueError) as error:
-        raise CheckpointError(f"no state of the XLSR-MamBo release: a weight has too few axes ({error})") from None
+    except (IndexError, ValueError, ZeroDivisionError) as error:
+        raise CheckpointError(f"no state of the XLSR-MamBo release: a weight without its axes ({error})") from None
     settings |= {"model.encoder": described["name"], "model.encoder_revision": described["revision"]}
     settings |= {"model.encoder_config": described, "data.first_window": True}
     ours = {name: _together(name, [state[one] for one in theirs]) for name, theirs in names.items()}
-    ours["encoder.model.masked_spec_embed"] = torch.zeros(described["hidden_size"])  # torchaudio has none
+    place = state[_ENDS["head.bias"]].device
+    ours["encoder.model.masked_spec_embed"] = torch.zeros(described["hidden_size"], device=place)  # torchaudio has none
     return Released(settings, ours, NOTES)
 
 
