@@ -1,4 +1,4 @@
-"""What every clip goes through before the network hears it, in `infer`, `score` and `evaluate` alike.
+"""What a detector hears of a recording, that comes whole or in pieces.
 
 Silence at the ends is cut off as in training, and one quiet noise lies under every clip: what cannot be heard (zeros
 before and after, dither, a noise of 70 dB below the speech) must not move a score. Nothing else is changed; the level
@@ -126,10 +126,10 @@ def _sounding(chunks: Iterable[np.ndarray], sound: Sound) -> Iterator[np.ndarray
     yield np.zeros(max(0, -sound.start), np.float32)
     at = 0
     for chunk in chunks:
-        if at >= sound.end:
-            break
         yield chunk[max(0, sound.start - at) : max(0, sound.end - at)]
         at += len(chunk)
+        if at >= sound.end:
+            break
     yield np.zeros(max(0, sound.end - at), np.float32)
 
 
