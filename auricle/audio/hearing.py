@@ -56,7 +56,11 @@ class Envelope:
         self._rest = np.zeros(0, np.float32)
 
     def add(self, wave: np.ndarray) -> None:
-        """Take in the next samples, (T,)."""
+        """Take in the next samples.
+
+        Args:
+            wave: (T,).
+        """
         wave = np.concatenate([self._rest, wave])
         count = len(wave) // self.step
         steps = wave[: count * self.step].reshape(count, self.step)
@@ -87,19 +91,34 @@ class Envelope:
 
 
 def sound_of(wave: np.ndarray, rate_hz: int) -> Sound:
-    """Find the sound of a whole recording, (T,)."""
+    """Find the sound of a whole recording.
+
+    Args:
+        wave: (T,).
+        rate_hz: its rate in Hz.
+    """
     envelope = Envelope(rate_hz)
     envelope.add(wave)
     return envelope.sound()
 
 
 def beginning(samples: int, window: int) -> Sound:
-    """Take the first window of a recording as it is: so the released XLSR-MamBo was trained and measured."""
+    """Take the first window of a recording as it is, as the released XLSR-MamBo was trained and measured.
+
+    Args:
+        samples: of the recording.
+        window: samples of a window; a shorter recording is tiled to it.
+    """
     return Sound(0, min(samples, window), 0.0)
 
 
 def part(wave: np.ndarray, sound: Sound) -> np.ndarray:
-    """Give the samples of a recording (T,) that are heard, without zeros and noise."""
+    """Give the samples of a recording that are heard, without zeros and noise.
+
+    Args:
+        wave: (T,).
+        sound: what of it is heard.
+    """
     return wave[max(0, sound.start) : max(0, sound.end)]
 
 

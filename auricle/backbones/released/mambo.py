@@ -139,8 +139,8 @@ def _names(state: Mapping[str, Tensor], kinds: Sequence[str]) -> Names:
         names[f"{ours}norm.weight"] = (f"{block}norm.weight",)
         for name, theirs in _mixer(kind):
             names[f"{ours}mixer.{name}"] = tuple(block + one for one in theirs)
-    for ours, theirs in _encoder_names(state):
-        names[f"encoder.model.{ours}"] = (_ENCODER + theirs,)
+    for name, other in _encoder_names(state):
+        names[f"encoder.model.{name}"] = (_ENCODER + other,)
     return names
 
 

@@ -83,7 +83,7 @@ def test_a_state_without_weight_norm_is_called_so():
     ):
         from_published(state, TINY)
     state["conv_pre.weight_g"] = torch.ones(16, 1, 1)  # a mixture is no such state
-    with pytest.raises(CheckpointError, match="missing: conv_pre.weight_v"):
+    with pytest.raises(CheckpointError, match=r"missing: conv_pre\.weight_v"):
         from_published(state, TINY)
 
 
