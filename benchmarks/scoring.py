@@ -25,6 +25,7 @@ import transformers
 from contract import Case, Skipped, run
 
 from auricle.audio.files import read_mono
+from auricle.audio.hearing import heard, sound_of
 from auricle.backbones.architecture import XLS_R_300M
 from auricle.backbones.speaker.ge2e import GE2E, prepared
 from auricle.core.request import Request
@@ -36,7 +37,6 @@ from auricle.systems.batching import score_files
 from auricle.systems.mambo.config import laptop
 from auricle.systems.mambo.domain import describe, fit_domain
 from auricle.systems.mambo.infer import Detector, infer, load
-from auricle.systems.mambo.preparation import heard, sound_of
 from auricle.systems.mambo.train import new_network
 from auricle.systems.voice_auth.config import VoiceAuthConfig, paper
 from auricle.systems.voice_auth.config import laptop as login_laptop

@@ -46,12 +46,15 @@ class Sizes:
         return unit * self.layers
 
 
-def random_release(sizes: Sizes, seed: int = 0) -> dict[str, Tensor]:
-    """Draw a state of the release's names."""
-    rng = np.random.default_rng(seed)
+def random_release(sizes: Sizes, seed: int | None = 0) -> dict[str, Tensor]:
+    """Draw a state of the release's names; without a seed its tensors have shapes and no memory."""
+    rng = np.random.default_rng(seed or 0)
     state: dict[str, Tensor] = {}
 
     def draw(name: str, *shape: int, scale: float | None = None, around: float = 0.0) -> None:
+        if seed is None:
+            state[name] = torch.empty(shape, device="meta")
+            return
         scale = 1 / math.sqrt(shape[-1] if len(shape) < 3 else shape[1] * shape[2]) if scale is None else scale
         state[name] = torch.from_numpy(around + scale * rng.standard_normal(shape)).float()
 

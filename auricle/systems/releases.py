@@ -14,13 +14,12 @@ from torch import Tensor, nn
 from auricle.backbones.released import some
 from auricle.core.config import C, Config, override
 from auricle.core.errors import CheckpointError, ConfigError
-from auricle.core.run import FINAL, RunFolder, open_run
+from auricle.core.run import FINAL, IMPORTED, RunFolder, open_run
 from auricle.data import fields, manifest
 from auricle.data.labelled import need_both_classes, need_labels
 from auricle.systems import NAMES, system
 from auricle.train.checkpoint import save_model
 
-STAGE = "import"  # in a run's stages.json: where its weights are from
 VERB = "imported"
 
 
@@ -66,7 +65,7 @@ def import_release(
         raise ConfigError(f"--out {place} is there and not empty; give the name of a new folder")
     paths = [None if one is None else Path(one) for one in (dev, encoder)]
     folder: Path = found.verb(VERB)(path, place, part, *paths)
-    return folder, tuple(RunFolder(folder).facts(STAGE).get("notes", ()))
+    return folder, tuple(RunFolder(folder).facts(IMPORTED).get("notes", ()))
 
 
 def fill(network: nn.Module, state: Mapping[str, Tensor], checkpoint: Path) -> None:
@@ -149,5 +148,5 @@ def write_run(
     save_model(run.checkpoints / FINAL, network, meta)
     with open(checkpoint, "rb") as content:
         summed = hashlib.file_digest(content, "sha256").hexdigest()
-    run.mark(STAGE, file=checkpoint.name, sha256=summed, notes=list(notes))
+    run.mark(IMPORTED, file=checkpoint.name, sha256=summed, notes=list(notes))
     return run.path

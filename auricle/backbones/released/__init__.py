@@ -23,6 +23,7 @@ from auricle.core.errors import CheckpointError
 
 WRAPPERS = ("model", "state_dict", "model_state_dict")  # keys under which training scripts keep the weights
 COMPILED, PARALLEL = "_orig_mod.", "module."  # what torch.compile and data-parallel training put before names
+OLD = b"\x80\x02\x8a\x0a\x6c\xfc"  # what torch.save's pickles begin with, from before it wrote archives
 SAVE = "save the weights alone: torch.save(model.state_dict(), PATH)"
 
 
@@ -83,9 +84,12 @@ def _pickled(path: Path) -> Any:
             warnings.simplefilter("ignore")  # of odd pickles, which are refused below
             return torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, OSError, RuntimeError, EOFError, LookupError, ValueError, AttributeError) as error:
-        code = re.search(r"GLOBAL (\w[\w.]*\w)|Unsupported operand", str(error))
-        if code is not None:
-            what = code[1] or "a pickle that torch.save did not write"
+        code = re.search(r"GLOBAL (\w[\w.]*\w)", str(error))
+        with open(path, "rb") as content:
+            begun = content.read(len(OLD))
+        foreign = begun[:1] == OLD[:1] and begun != OLD
+        if code is not None or foreign:
+            what = code[1] if code is not None else "a pickle that torch.save did not write"
             raise CheckpointError(
                 f"{path} holds Python code or objects ({what}), which are never run here; {SAVE}"
             ) from None

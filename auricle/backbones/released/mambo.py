@@ -89,12 +89,13 @@ def read(state: Mapping[str, Tensor], encoder: Mapping[str, Any] | None = None, 
     try:
         settings = _sizes(state, kinds)
         described = _encoder(state, encoder, folder)
-    except (IndexError, ValueError) as error:
-        raise CheckpointError(f"no state of the XLSR-MamBo release: a weight has too few axes ({error})") from None
+    except (IndexError, ValueError, ZeroDivisionError) as error:
+        raise CheckpointError(f"no state of the XLSR-MamBo release: a weight without its axes ({error})") from None
     settings |= {"model.encoder": described["name"], "model.encoder_revision": described["revision"]}
     settings |= {"model.encoder_config": described, "data.first_window": True}
     ours = {name: _together(name, [state[one] for one in theirs]) for name, theirs in names.items()}
-    ours["encoder.model.masked_spec_embed"] = torch.zeros(described["hidden_size"])  # torchaudio has none
+    place = state[_ENDS["head.bias"]].device
+    ours["encoder.model.masked_spec_embed"] = torch.zeros(described["hidden_size"], device=place)  # torchaudio has none
     return Released(settings, ours, NOTES)
 
 
@@ -138,8 +139,8 @@ def _names(state: Mapping[str, Tensor], kinds: Sequence[str]) -> Names:
         names[f"{ours}norm.weight"] = (f"{block}norm.weight",)
         for name, theirs in _mixer(kind):
             names[f"{ours}mixer.{name}"] = tuple(block + one for one in theirs)
-    for ours, theirs in _encoder_names(state):
-        names[f"encoder.model.{ours}"] = (_ENCODER + theirs,)
+    for name, other in _encoder_names(state):
+        names[f"encoder.model.{name}"] = (_ENCODER + other,)
     return names
 
 

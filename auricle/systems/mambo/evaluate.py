@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from auricle.audio.hearing import part, sound_of
 from auricle.backbones.classical import lfcc_gmm, metadata
 from auricle.backbones.vad import speech_share
 from auricle.core.errors import DataError
@@ -31,7 +32,6 @@ from auricle.systems.mambo.config import MamboConfig
 from auricle.systems.mambo.domain import speech_warnings
 from auricle.systems.mambo.infer import LAPTOP, Detector, load
 from auricle.systems.mambo.page import page
-from auricle.systems.mambo.preparation import part, sound_of
 from auricle.systems.mambo.rows import Beside, Table, pooled_rows, speakers
 
 TOY = "a laptop model on a small corpus: it shows that the method works, not how well"

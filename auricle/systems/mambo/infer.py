@@ -18,6 +18,7 @@ import torch
 from auricle.audio.arrays import as_wave
 from auricle.audio.blocks import Scan
 from auricle.audio.files import blocks, probe, read, scan
+from auricle.audio.hearing import Envelope, Sound, beginning, part
 from auricle.audio.resample import resample
 from auricle.backbones.vad import RATE_HZ as VAD_HZ
 from auricle.backbones.vad import SPEECH, Vad, speech_share
@@ -30,7 +31,6 @@ from auricle.systems.batching import AHEAD, DECODERS, map_ahead
 from auricle.systems.mambo.config import DataConfig, MamboConfig
 from auricle.systems.mambo.domain import Domain, speech_warnings
 from auricle.systems.mambo.network import Network
-from auricle.systems.mambo.preparation import Envelope, Sound, beginning, part
 from auricle.systems.mambo.scoring import Results, Window, score_cuts, score_stream, score_waves, scored_part
 from auricle.train.checkpoint import load_model
 

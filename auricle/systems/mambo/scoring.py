@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from auricle.audio.hearing import Sound, beginning, heard, sound_of
 from auricle.core.answers import Segment
 from auricle.core.errors import AudioError
 from auricle.data.clips import Clips, batched, windows
@@ -27,7 +28,6 @@ from auricle.systems.batching import AHEAD, DECODERS, map_ahead, torch_pool
 from auricle.systems.mambo.config import DataConfig
 from auricle.systems.mambo.domain import describe_many
 from auricle.systems.mambo.model import score
-from auricle.systems.mambo.preparation import Sound, beginning, heard, sound_of
 
 CELL_S = 0.5  # length of a segment in the answer
 BATCH = 32  # windows at once

@@ -9,13 +9,13 @@ import torch
 
 import auricle
 from auricle.audio.files import read_mono
+from auricle.audio.hearing import heard, sound_of
 from auricle.core.answers import Detection, Refused
 from auricle.core.errors import CheckpointError
 from auricle.core.request import Request
 from auricle.data import embedded
 from auricle.systems.mambo import infer as module
 from auricle.systems.mambo.infer import infer, load
-from auricle.systems.mambo.preparation import heard, sound_of
 from auricle.train.checkpoint import save_model
 
 
