@@ -25,24 +25,23 @@ import transformers
 from contract import Case, Skipped, run
 
 from auricle.audio.files import read_mono
+from auricle.audio.hearing import heard, sound_of
 from auricle.backbones.architecture import XLS_R_300M
 from auricle.backbones.speaker.ge2e import GE2E, prepared
 from auricle.core.request import Request
 from auricle.core.run import FINAL, open_run
 from auricle.data import embedded
-from auricle.data.clips import as_int16
+from auricle.data.clips import as_int16, windows
 from auricle.metrics.calibration import calibrate
 from auricle.systems.batching import score_files
 from auricle.systems.mambo.config import laptop
 from auricle.systems.mambo.domain import describe, fit_domain
 from auricle.systems.mambo.infer import Detector, infer, load
-from auricle.systems.mambo.preparation import heard, sound_of
 from auricle.systems.mambo.train import new_network
 from auricle.systems.voice_auth.config import VoiceAuthConfig, paper
 from auricle.systems.voice_auth.config import laptop as login_laptop
 from auricle.systems.voice_auth.detectors import TrainedDetector
 from auricle.systems.voice_auth.network import Network as VoiceAuthNetwork
-from auricle.systems.voice_auth.network import pieces
 from auricle.train.checkpoint import save_model
 
 
@@ -117,7 +116,7 @@ def login_loop(model: TrainedDetector, files: Sequence[Path]) -> list[float]:
     for file in files:
         wave, rate_hz = soundfile.read(file, dtype="float32")
         level = as_int16(soxr.resample(wave, rate_hz, model.rate_hz)).astype(np.float32) / 32768
-        cut = pieces(model.network.item(level), model.network.steps)
+        cut = windows(model.network.item(level), model.network.steps)
         logits = model.network(torch.from_numpy(np.ascontiguousarray(cut)))
         scores.append(float((logits[:, 1] - logits[:, 0]).mean()))
     return scores

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from numbers import Real
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from auricle.audio.check import MAX_CHANNELS, Float, Statistics, check
-from auricle.core.errors import AudioError
+from auricle.core.errors import AudioError, ConfigError
 
 # A 16-bit sample of -32768 is -1.0, as libsndfile reads it.
 _INTEGERS = {"int16": 2.0**15, "int32": 2.0**31}
@@ -55,6 +57,32 @@ def as_wave(wave: Any, rate_hz: int) -> tuple[Float, tuple[str, ...]]:
     statistics.add(channels)
     # a copy, or the other channels would stay in memory with it
     return channels[statistics.loudest].copy(), warnings
+
+
+def as_waves(waves: Iterable[Any], rates_hz: Iterable[int]) -> tuple[list[Float], list[int]]:
+    """Bring several waveforms to (T,) as `as_wave` does, and see that there is a whole rate for each.
+
+    Args:
+        waves: each as in `as_wave`.
+        rates_hz: their rates in Hz.
+
+    Returns:
+        The waveforms and their rates.
+
+    Raises:
+        ConfigError: not one rate for each waveform.
+        AudioError: as `as_channels`, or a rate that is no whole number.
+    """
+    if isinstance(rates_hz, str | bytes) or not isinstance(rates_hz, Iterable):
+        raise ConfigError(f"rates_hz is {rates_hz!r}; give one rate for each waveform, such as [16000, 16000]")
+    held, rates = list(waves), list(rates_hz)
+    if len(held) != len(rates):
+        raise ConfigError(f"{len(held)} waveforms and {len(rates)} rates; give one rate for each waveform")
+    for rate_hz in rates:
+        if isinstance(rate_hz, bool) or not isinstance(rate_hz, Real) or not float(rate_hz).is_integer():
+            raise AudioError(f"a rate of {rate_hz!r}; give a whole number of Hz, such as 16000")
+    whole = [int(rate_hz) for rate_hz in rates]
+    return [as_wave(wave, rate_hz)[0] for wave, rate_hz in zip(held, whole, strict=True)], whole
 
 
 def _array(wave: Any) -> npt.NDArray:

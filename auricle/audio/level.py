@@ -110,6 +110,35 @@ def trim_silence(
     return wave[start:end], start, end
 
 
+def sounding(
+    wave: npt.NDArray[np.floating], rate_hz: int, below_db: float = 40.0, frame_s: float = 0.02
+) -> npt.NDArray[np.floating]:
+    """Cut off what comes before the first and after the last sound, to the sample.
+
+    `trim_silence` goes by frames and leaves some silence, so the same speech between longer silences begins elsewhere;
+    here it does not.
+
+    Args:
+        wave: samples, (T,).
+        rate_hz: sampling rate in Hz.
+        below_db: a frame is silent so many dB under the loudest one.
+        frame_s: length of a frame in seconds.
+
+    Returns:
+        The sounding part (a view).
+    """
+    frame = round(frame_s * rate_hz)
+    if len(wave) <= frame:
+        return wave
+    total = np.concatenate([[0.0], np.cumsum(np.square(wave, dtype=np.float64))])
+    power = (total[frame:] - total[:-frame]) / frame  # of the frame that begins at each sample
+    least = power.max() * 10 ** (-below_db / 10)
+    loud = np.flatnonzero(power >= least)
+    part = wave[loud[0] : loud[-1] + frame]
+    heard = np.flatnonzero(np.square(part, dtype=np.float64) >= least * (1 - 1e-6))  # rounding must leave one
+    return part[heard[0] : heard[-1] + 1]
+
+
 def bandwidth_hz(
     wave: npt.NDArray[np.floating], rate_hz: int, below_db: float = 60.0, width_hz: float = 100.0
 ) -> float:

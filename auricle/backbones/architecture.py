@@ -45,6 +45,9 @@ OWN_DEFAULTS: dict[str, dict[str, Any]] = {
     "wavlm": {"num_buckets": 320, "max_bucket_distance": 800},
     "hubert": {"feat_proj_layer_norm": True},
 }
+# What may stand beside them: what is added to the variance of a waveform that is normalised, where it is not what
+# Transformers adds.
+OPTIONAL = ("variance_floor",)
 # Settings that change the shape of what comes out, or tie a clip to its batch.
 REFUSED = {
     "add_adapter": "an adapter that shortens the frames",
@@ -170,8 +173,11 @@ def check(values: Mapping[str, Any], source: str) -> None:
     if kind not in CLASSES:
         raise ConfigError(f"{source}: a model of type {kind!r}; encoders of this room: {', '.join(CLASSES)}")
     known = {"model_type", "normalize", *DEFAULTS, *OWN_DEFAULTS[kind]}
-    if known != set(values):
-        raise ConfigError(f"{source}: the architecture differs in the keys {', '.join(sorted(known ^ set(values)))}")
+    if differ := known ^ (set(values) - set(OPTIONAL)):
+        raise ConfigError(f"{source}: the architecture differs in the keys {', '.join(sorted(differ))}")
+    floor = values.get("variance_floor", 1.0)
+    if isinstance(floor, bool) or not isinstance(floor, int | float) or not 0 < floor <= 1:
+        raise ConfigError(f"{source}: variance_floor is {floor!r}; it must be a number above 0, such as 1e-5")
     for key in _COUNTS:
         if not _is_count(values[key]):
             raise ConfigError(f"{source}: {key} is {values[key]!r}; it must be a whole number of at least 1")

@@ -33,7 +33,7 @@ WITHOUT = (
     "final_dropout",
     "layerdrop",
 )
-VARIANCE_FLOOR = 1e-7  # that of Transformers' feature extractor; torchaudio's is 1e-5
+VARIANCE_FLOOR = 1e-7  # that of Transformers' feature extractor, unless the architecture says another
 
 
 class SpeechEncoder(nn.Module):
@@ -120,7 +120,7 @@ class SpeechEncoder(nn.Module):
         sizes = self._sizes(wave, lengths)
         wave = wave[:, : max(sizes)]
         if self.values["normalize"]:
-            wave = normalised(wave, sizes)
+            wave = normalised(wave, sizes, self.values.get("variance_floor", VARIANCE_FLOOR))
         counts = torch.tensor([self.frames(size) for size in sizes], device=wave.device)
         mask = torch.arange(int(counts.max()), device=wave.device) < counts[:, None]
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.freeze):
@@ -144,8 +144,9 @@ class SpeechEncoder(nn.Module):
         name, revision = self.pretrained
         local = arch.is_folder(name, revision)
         found = arch.architecture(name, revision)
-        if found != self.values:
-            differ = [key for key in found if self.values.get(key) != found[key]]
+        # how waveforms are fed is the owner's choice and changes no weight
+        differ = [key for key in found if key != "normalize" and self.values.get(key) != found[key]]
+        if differ or found.keys() != self.values.keys() - set(arch.OPTIONAL):
             raise CheckpointError(
                 f"{name} is not the encoder this model was configured for; they differ in {', '.join(differ)}"
             )
@@ -243,12 +244,13 @@ def check_layer(layer: Layer, values: Mapping[str, Any]) -> None:
         raise ConfigError(f"there is no layer {layer!r} in this encoder; give 0 to {count}, 'weighted', or none")
 
 
-def normalised(wave: Tensor, sizes: Sequence[int]) -> Tensor:
+def normalised(wave: Tensor, sizes: Sequence[int], floor: float = VARIANCE_FLOOR) -> Tensor:
     """Bring each clip to zero mean and unit variance over its own valid samples, never over the batch.
 
     Args:
         wave: (B, N).
         sizes: valid samples of each clip.
+        floor: added to the variance.
 
     Returns:
         (B, N), zero where padded.
@@ -257,14 +259,15 @@ def normalised(wave: Tensor, sizes: Sequence[int]) -> Tensor:
     valid = torch.arange(wave.shape[1], device=wave.device) < count
     wave = torch.where(valid, wave, torch.zeros((), dtype=wave.dtype, device=wave.device))
     centred = torch.where(valid, wave - wave.sum(1, keepdim=True) / count, torch.zeros_like(wave))
-    return centred / (centred.square().sum(1, keepdim=True) / count + VARIANCE_FLOOR).sqrt()
+    return centred / (centred.square().sum(1, keepdim=True) / count + floor).sqrt()
 
 
 def new_model(values: Mapping[str, Any]) -> Any:
     """Build the Transformers model with fresh weights, without dropout, layer drop or masking."""
     transformers = require("transformers", "hf", PURPOSE)
     config_class, model_class = (getattr(transformers, name) for name in arch.CLASSES[values["model_type"]])
-    sizes = {key: value for key, value in values.items() if key not in ("model_type", "normalize")}
+    ours = ("model_type", "normalize", *arch.OPTIONAL)
+    sizes = {key: value for key, value in values.items() if key not in ours}
     try:
         # the masking vector exists only where masking could happen
         config = config_class(**sizes, **dict.fromkeys(WITHOUT, 0.0), apply_spec_augment=False, mask_time_prob=0.05)

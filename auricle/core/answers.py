@@ -74,31 +74,34 @@ class Detection:
     Attributes:
         input: the path as given or found.
         score: higher is more bona fide.
-        p_bonafide: probability of bona fide at prior 0.5, by Platt scaling on dev.
-        label: bonafide, spoof or undecided.
-        threshold: score at the dev EER.
+        p_bonafide: probability of bona fide at prior 0.5, by Platt scaling on dev; None where none can be given.
+        label: bonafide, spoof or undecided; None where nothing is known that could decide.
+        threshold: score at the dev EER; None where there were no dev clips.
         duration_s: length in seconds.
         segments: scores over time.
         warnings: what to know before using the answer.
+        reason: why there is no probability or no label, in one sentence.
     """
 
     input: str
     score: float
-    p_bonafide: float
-    label: str
-    threshold: float
+    p_bonafide: float | None
+    label: str | None
+    threshold: float | None
     duration_s: float
     segments: Sequence[Segment] = ()
     warnings: tuple[str, ...] = ()
+    reason: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Give the answer as plain JSON values."""
+        """Give the answer as plain JSON values; ``reason`` stands before every number."""
         return {
             "input": self.input,
+            "reason": self.reason,
             "score": round(self.score, 6),
-            "p_bonafide": round(self.p_bonafide, 6),
+            "p_bonafide": None if self.p_bonafide is None else round(self.p_bonafide, 6),
             "label": self.label,
-            "threshold": round(self.threshold, 6),
+            "threshold": None if self.threshold is None else round(self.threshold, 6),
             "duration_s": round(self.duration_s, 3),
             **self.more(),
             "segments": [one.as_dict() for one in self.segments],

@@ -28,6 +28,7 @@ from auricle.core.locks import FOLDER_LOCK, only_writer
 TRACED = ("auricle", "torch", "numpy", "scipy", "soundfile", "soxr", "lhotse", "accelerate", "scikit-learn")
 SUM = "checksum"  # in config.json: of all the rest of it
 FINAL = "final"  # the checkpoint that answers
+IMPORTED = "import"  # the stage of a run whose weights somebody else has released
 OURS = ("config.json", "environment.json", "stages.json", "metrics.jsonl", "report.json", "report.html")
 
 

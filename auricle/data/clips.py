@@ -15,6 +15,7 @@ from auricle.audio import level
 from auricle.core.errors import AudioError, DataError
 from auricle.data import fields
 from auricle.data.cut_audio import first_path, mono_cut
+from auricle.metrics.scores import read_scores
 
 if TYPE_CHECKING:
     from lhotse import CutSet
@@ -97,19 +98,33 @@ def as_int16(wave: np.ndarray) -> np.ndarray:
     return np.round(level.set_level(wave, LEVEL_DBFS) * 32767.0).astype(np.int16)
 
 
+def scores_in(path: str, clips: Clips) -> np.ndarray:
+    """Read the scores of clips from a file, see `auricle.metrics.scores.read_scores`, (N,).
+
+    Raises:
+        DataError: what `read_scores` refuses, or a clip without a score.
+    """
+    scores = read_scores(path)
+    names = clips.values("id")
+    missing = [name for name in names if name not in scores]
+    if missing:
+        raise DataError(f"{path} has no score for {len(missing)} of {len(names)} clips, such as {missing[0]}")
+    return np.array([scores[name][0] for name in names])
+
+
 def windows(wave: np.ndarray, length: int) -> np.ndarray:
     """Cut a clip into windows that overlap by half; a shorter one is tiled, and the last ends where the clip ends.
 
     Args:
-        wave: (T,).
-        length: samples of a window.
+        wave: samples (T,), or frames of features (T, F).
+        length: samples or frames of a window.
 
     Returns:
-        (W, length), W at least 1.
+        (W, length) or (W, length, F), W at least 1.
     """
     if len(wave) <= length:
-        return level.tile(wave, length)[None]
-    starts = list(range(0, len(wave) - length + 1, length // 2))
+        return wave[level.tile(np.arange(len(wave)), length)][None]
+    starts = list(range(0, len(wave) - length + 1, max(1, length // 2)))
     if starts[-1] + length < len(wave):
         starts.append(len(wave) - length)
     return np.stack([wave[start : start + length] for start in starts])

@@ -19,6 +19,7 @@ Label = Literal["bonafide", "spoof", "undecided"]
 
 # A file is called real or fake only when its calibrated odds are above 65 to 35.
 UNDECIDED_BELOW = 0.65
+UNCALIBRATED = "uncalibrated: no labelled clips have set a threshold for this model, so its score decides nothing"
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ def undecided_band(dev_scores: npt.ArrayLike, dev_labels: npt.ArrayLike) -> tupl
 
 @dataclass(frozen=True)
 class Calibration:
-    """What turns a detector's score into an answer; all five numbers are set on dev.
+    """What turns a detector's score into an answer; all of it is set on dev.
 
     Attributes:
         slope: slope of the Platt map.
@@ -132,6 +133,8 @@ class Calibration:
         threshold: the dev-EER threshold, half-way between two dev scores; scores above it are on the bona fide side.
         undecided_low: lower end of the undecided band, inclusive.
         undecided_high: upper end of the undecided band, inclusive.
+        used: whether the probability is given; threshold and band hold either way.
+        cllr: of the probability on dev clips that it was not fitted on; None where nobody has measured it.
     """
 
     slope: float
@@ -139,6 +142,8 @@ class Calibration:
     threshold: float
     undecided_low: float
     undecided_high: float
+    used: bool = True
+    cllr: float | None = None
 
     def probability(self, scores: npt.ArrayLike) -> FloatArray:
         """Give the probability of bona fide at prior 0.5, shape of `scores`."""
@@ -150,26 +155,78 @@ class Calibration:
             return "undecided"
         return "bonafide" if score > self.threshold else "spoof"
 
-    def to_dict(self) -> dict[str, float]:
-        """Give the numbers as JSON values."""
+    @property
+    def unused(self) -> str | None:
+        """Why no probability is given; None where it is."""
+        if self.used:
+            return None
+        measured = "" if self.cllr is None else f" (Cllr {self.cllr:.2f})"
+        return f"no probability: the calibration was worse than none on held-out dev voices{measured}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the values for JSON."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Calibration:
-        """Read what `to_dict` wrote.
+        """Read what `to_dict` wrote; older versions wrote neither ``used`` nor ``cllr``.
 
         Raises:
             DataError: a number is missing, or something else is there.
         """
         names = [field.name for field in fields(cls)]
-        if sorted(values) != sorted(names):
+        given = {"used": True, "cllr": None, **values}
+        if sorted(given) != sorted(names):
             raise DataError(f"a calibration holds {', '.join(names)}; got {', '.join(sorted(values)) or 'nothing'}")
+        used, measured = given.pop("used"), given.pop("cllr")
+        if not isinstance(used, bool):
+            raise DataError(f"a calibration's 'used' is {used!r}; it is true or false")
         try:
-            numbers = {name: float(values[name]) for name in names}
+            numbers = {name: float(value) for name, value in given.items()}
+            measured = None if measured is None else float(measured)
         except (TypeError, ValueError) as error:
             raise DataError(f"a calibration holds numbers: {error}") from None
-        check_scores(list(numbers.values()), "calibration")
-        return cls(**numbers)
+        check_scores([*numbers.values(), measured or 0.0], "calibration")
+        return cls(**numbers, used=used, cllr=measured)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a detector says about one score.
+
+    Attributes:
+        p_bonafide: probability of bona fide at prior 0.5; None where none can be given.
+        label: bonafide, spoof or undecided; None where there was nothing to set a threshold on.
+        threshold: scores above it are on the bona fide side; None likewise.
+        reason: why the probability or the label is missing; None where both are given.
+    """
+
+    p_bonafide: float | None
+    label: Label | None
+    threshold: float | None
+    reason: str | None
+
+
+def decide(calibration: Calibration | None, score: float, unlike: str | None = None) -> Decision:
+    """Decide one score, or say why not.
+
+    Args:
+        calibration: of the detector; None where no labelled clips have set one.
+        score: higher is more bona fide.
+        unlike: why the input is none that the detector knows; None for one that it knows.
+
+    Returns:
+        Without a calibration nothing but the reason. An input of another kind is undecided. Where the probability is
+        not used, the label stays.
+    """
+    if calibration is None:
+        return Decision(None, None, None, UNCALIBRATED)
+    if unlike is not None:
+        return Decision(None, "undecided", calibration.threshold, unlike)
+    label, why = calibration.label(score), calibration.unused
+    if why is not None:
+        return Decision(None, label, calibration.threshold, why)
+    return Decision(float(calibration.probability([score])[0]), label, calibration.threshold, None)
 
 
 def _between(scores: FloatArray, threshold: float) -> float:

@@ -31,6 +31,7 @@ HOME = {
     "pool_runs": "evaluate",
     "load": "infer",
     "infer": "infer",
+    "imported": "released",
 }
 
 
@@ -65,7 +66,8 @@ class System:
             name: a key of `HOME`: ``prepare(cfg, run) -> counts``, ``train(cfg, run) -> folder``,
                 ``evaluate(cfg, run) -> Evaluation``, ``evaluate_manifest(cfg, run, path) -> Evaluation``,
                 ``evaluate_scores(scores, key) -> Evaluation``, ``pool_runs(folders) -> Report``,
-                ``load(folder) -> model``, ``infer(model, requests) -> answers``.
+                ``load(folder) -> model``, ``infer(model, requests) -> answers``,
+                ``imported(checkpoint, out, part, dev, encoder) -> folder``.
 
         Raises:
             ConfigError: the system has no such verb; the message lists those that it has.

@@ -18,7 +18,7 @@ from auricle.data import corpora, fields
 from auricle.data.cut_audio import FILE, fingerprint
 
 # The last part of the keys of settings that may name a file or a folder.
-PATHS = ("source", "encoder", "decoder", "backbone", "spec", "run", "scores", "vocoder", "peers", "codec")
+PATHS = ("source", "encoder", "decoder", "backbone", "spec", "run", "scores", "vocoder", "peers", "codec", "start")
 EVALUATION = "eval."  # begins the keys that decide what is measured, and not what is trained
 _SHOWN = 3
 _PEER = re.compile(r"(?:[^=/]+=)?(.+?)(?:@\d+)?")  # NAME=FOLDER@CODEBOOKS

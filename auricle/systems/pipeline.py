@@ -17,7 +17,7 @@ from auricle.core.errors import AuricleError, ConfigError
 from auricle.core.leftovers import is_part
 from auricle.core.locks import FOLDER_LOCK
 from auricle.core.report import Report, pool
-from auricle.core.run import RunFolder, clear, is_main_process, open_run
+from auricle.core.run import IMPORTED, RunFolder, clear, is_main_process, open_run
 from auricle.report.evaluation import Evaluation, publish, report_of
 from auricle.systems import System, system
 from auricle.systems.contents import EVALUATION, changed, contents, refuse_changed, refuse_changed_audio, values_of
@@ -295,6 +295,11 @@ def evaluate(module: System, cfg: Any, run: RunFolder) -> Report:
         ConfigError: nothing was trained yet, or other contents lie behind the config's paths than when it was prepared.
         DataError: another process writes the folder.
     """
+    if run.done(IMPORTED) and not run.done("prepare"):
+        raise ConfigError(
+            f"{run.path} holds released weights and no test clips; measure it on labelled ones of yours: "
+            f"auricle evaluate {module.name} --run {run.path} --manifest FILE"
+        )
     if "train" in module.spec.verbs and not run.done("train"):
         raise ConfigError(f"{run.path} is not trained; first: auricle train {module.name} --run {run.path}")
     started = time.monotonic()

@@ -37,6 +37,7 @@ SLOW = (
     "auricle data protocol",  # needs a published corpus: tests/floor/cli
     "auricle codec",  # needs a run of its own: tests/systems/unisrcodec
     "auricle models add",  # needs the network unless the package is there: tests/floor/cli
+    "auricle models import",  # needs a released file: tests/systems
     # need a run of another system than the desk has: tests/contract, tests/systems
     *(f"auricle {verb} {name}" for name in NAMES if name != DESK for verb in ("infer", "evaluate", "report")),
 )

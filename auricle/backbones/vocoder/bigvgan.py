@@ -233,9 +233,15 @@ def from_published(state: Mapping[str, Tensor], config: BigVGANConfig | None = N
         config: its sizes; the 44.1 kHz model's by default.
 
     Raises:
-        CheckpointError: a missing, unexpected or differently shaped tensor, by name.
+        CheckpointError: a state without weight norm; or a missing, unexpected or differently shaped tensor, by name.
     """
     wanted = published_shapes(config)
+    plain = [name for name in state if _is_weight(name) and f"{name}_g" in wanted]
+    if plain and not any(name.endswith(("weight_g", "weight_v")) for name in state):
+        raise CheckpointError(
+            f"a BigVGAN state that was saved after remove_weight_norm(): it has {plain[0]} and not {plain[0]}_g and "
+            f"{plain[0]}_v; give {CHECKPOINT} as it was published, or save the state before the norms are removed"
+        )
     faults = [f"missing: {name}" for name in wanted if name not in state]
     faults += [f"unexpected: {name}" for name in state if name not in wanted]
     faults += [

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from auricle.core.errors import ConfigError, DataError
+from auricle.core.errors import CheckpointError, ConfigError, DataError
 from auricle.nn.quantize.quantizer import Quantised, Quantizer, check_size, plain, straight_through
 
+_LINEAR = ("weight", "bias")
+# SimVQ's names in the released code, and here
+PUBLISHED = {"embedding.weight": "frozen", **{f"embedding_proj.{one}": f"map.{one}" for one in _LINEAR}}
 _ROWS = 16_384  # vectors whose distances are held at once
 
 
@@ -139,6 +144,35 @@ class SimVQ(_Codebook):
         super().__init__(dim, n_codes, beta)
         self.register_buffer("frozen", torch.randn(n_codes, dim) * dim**-0.5)
         self.map = nn.Linear(dim, dim)
+
+    @classmethod
+    def from_published(cls, state: Mapping[str, Tensor], prefix: str = "", beta: float = 0.25) -> SimVQ:
+        """Read the names of the released code (youngsheen/SimVQ).
+
+        Args:
+            state: name to tensor: ``embedding.weight`` (K, D), the frozen table, and ``embedding_proj.weight`` (D, D)
+                and ``.bias`` (D,), the map.
+            prefix: what stands before these names, such as ``quantize.``; other names of the state are not looked at.
+            beta: weight of the commitment loss.
+
+        Raises:
+            CheckpointError: a missing or unexpected name under the prefix, or shapes that do not fit.
+        """
+        given = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
+        faults = [f"missing: {prefix}{name}" for name in PUBLISHED if name not in given]
+        faults += [f"unexpected: {prefix}{name}" for name in given if name not in PUBLISHED]
+        if not faults:
+            table, (weight, bias) = given["embedding.weight"], (given[f"embedding_proj.{one}"] for one in _LINEAR)
+            dim = bias.numel()
+            shapes = [tuple(tensor.shape) for tensor in (table, weight, bias)]
+            if table.ndim != 2 or shapes != [(len(table), dim), (dim, dim), (dim,)]:
+                faults = [f"shapes {', '.join(map(str, shapes))} are not (K, D), (D, D), (D,)"]
+        if faults:
+            more = f" and {len(faults) - 5} more" if len(faults) > 5 else ""
+            raise CheckpointError(f"not the state of a SimVQ: {'; '.join(faults[:5])}{more}")
+        made = cls(dim, len(table), beta)
+        made.load_state_dict({ours: given[theirs] for theirs, ours in PUBLISHED.items()})
+        return made
 
     def table(self) -> Tensor:
         """Give the mapped table C'."""

@@ -88,10 +88,14 @@ class ExplainedDetection(Detection):
     """The answer for one input, by the score; `segments` are windows of 1.5 s that overlap by half.
 
     Attributes:
+        label: bonafide, spoof or undecided.
+        threshold: score at the dev EER.
         segments: the windows with their texts.
         clip: what the picture is drawn of.
     """
 
+    label: Label
+    threshold: float
     segments: tuple[Window, ...] = ()
     clip: Decoded | None = field(default=None, repr=False, compare=False)
 

@@ -68,6 +68,7 @@ class DataConfig(Config):
     seed: int = 0  # draws of the data; kept apart from the run's seed, so that seeds share one test set
     rate_hz: int = Field(16000, ge=8000)
     segment_s: float = Field(2.0, gt=0.2)  # what the network sees at once; shorter clips are tiled
+    first_window: bool = False  # score the first of it alone, neither cut nor with noise: as the release does
     min_clip_s: float = Field(1.0, ge=0.2)
     max_clip_s: float = Field(3.0, ge=0.5)
     clips_per_voice: int = Field(20, ge=2)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from auricle.audio.hearing import Sound, heard, sound_of
 from auricle.core.config import override
 from auricle.core.report import MetricRow
 from auricle.core.run import RunFolder
@@ -20,7 +21,6 @@ from auricle.systems.mambo import data
 from auricle.systems.mambo.clips import splice
 from auricle.systems.mambo.config import MamboConfig
 from auricle.systems.mambo.network import HOP_S
-from auricle.systems.mambo.preparation import Sound, heard, sound_of
 from auricle.systems.mambo.rows import Beside, Table
 from auricle.systems.mambo.scoring import score_clips, score_windows
 from auricle.systems.mambo.train import fit_detector, frame_truth, new_network

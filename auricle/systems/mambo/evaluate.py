@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from auricle.audio.hearing import part, sound_of
 from auricle.backbones.classical import lfcc_gmm, metadata
 from auricle.backbones.vad import speech_share
 from auricle.core.errors import DataError
@@ -22,6 +23,7 @@ from auricle.data.labelled import need_both_classes, need_labels
 from auricle.data.protocols import read_asv_scores
 from auricle.metrics import scores as score_files
 from auricle.metrics.bootstrap import PairedScores, paired_bootstrap, paired_bootstrap_runs
+from auricle.metrics.calibration import decide
 from auricle.metrics.detection import auc, min_dcf
 from auricle.metrics.rows import FEWEST_SPEAKERS, eer_row, percent
 from auricle.report.evaluation import Evaluation, Page
@@ -30,7 +32,6 @@ from auricle.systems.mambo.config import MamboConfig
 from auricle.systems.mambo.domain import speech_warnings
 from auricle.systems.mambo.infer import LAPTOP, Detector, load
 from auricle.systems.mambo.page import page
-from auricle.systems.mambo.preparation import part, sound_of
 from auricle.systems.mambo.rows import Beside, Table, pooled_rows, speakers
 
 TOY = "a laptop model on a small corpus: it shows that the method works, not how well"
@@ -75,11 +76,18 @@ def evaluate(cfg: MamboConfig, run: RunFolder) -> Evaluation:
         rows += beside("the frame scores", lambda: [controls.localisation(cfg, detector.network, test)]) or []
         rows += controls.run_all(cfg, run, train, dev, test, table, beside)
         rows += beside("the speech check", lambda: speech_rows(cfg.seed)) or []
-    drawn = beside("the page's plots", lambda: page(cfg, test, scores, detector.calibration.threshold))
+    drawn = beside("the page's plots", lambda: page(cfg, test, scores, decide(detector.calibration, 0.0).threshold))
     return Evaluation(
         rows=rows,
         data=cfg.data.source if cfg.data.source in corpora.NAMES else Path(cfg.data.source).stem,
-        warnings=[*told_apart(rows), *([TOY] if detector.toy else []), *table.notes, *beside.facts, *beside.notes()],
+        warnings=[
+            *told_apart(rows),
+            *unsaid(detector),
+            *([TOY] if detector.toy else []),
+            *table.notes,
+            *beside.facts,
+            *beside.notes(),
+        ],
         leak=beside.leak,
         toy=detector.toy,
         scores={"test.jsonl": score_rows(scores, test, detector, baselines)},
@@ -97,6 +105,12 @@ def told_apart(rows: Sequence[MetricRow]) -> list[str]:
         f"have an EER of {min(own):.1f} %; no detector's score means anything here until real and fake clips have gone "
         "through the same recording, coding and cutting"
     ]
+
+
+def unsaid(detector: Detector) -> list[str]:
+    """Say why the detector gives no probability or no label to anything, where that is so."""
+    reason = decide(detector.calibration, 0.0).reason
+    return [] if reason is None else [reason]
 
 
 def baseline_rows(
@@ -167,7 +181,7 @@ def score_rows(
     rows = []
     for index, fact in enumerate(clips.facts):
         score = float(scores[index])
-        row = {"id": fact["id"], "score": score, "decision": detector.calibration.label(score)}
+        row = {"id": fact["id"], "score": score, "decision": decide(detector.calibration, score).label}
         row |= {name: fact.get(name) for name in kept}
         row |= {name: float(values[index]) for name, values in baselines.items()}
         rows.append(row)
@@ -231,7 +245,7 @@ def evaluate_manifest(cfg: MamboConfig, run: RunFolder, path: str | Path) -> Eva
     return Evaluation(
         rows=table.groups(scores, clips) + pooled_rows(scores, clips.labels, detector.calibration),
         data=name,
-        warnings=[*([LAPTOP] if detector.toy else []), *table.notes],
+        warnings=[*unsaid(detector), *([LAPTOP] if detector.toy else []), *table.notes],
         toy=detector.toy,
         scores={f"{name}.jsonl": score_rows(scores, clips, detector, {})},
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,7 @@ import torch
 from auricle.audio.arrays import as_wave
 from auricle.audio.blocks import Scan
 from auricle.audio.files import blocks, probe, read, scan
+from auricle.audio.hearing import Envelope, Sound, beginning, part
 from auricle.audio.resample import resample
 from auricle.backbones.vad import RATE_HZ as VAD_HZ
 from auricle.backbones.vad import SPEECH, Vad, speech_share
@@ -24,13 +26,12 @@ from auricle.core.answers import Detection, Refused
 from auricle.core.errors import AudioError, CheckpointError, ConfigError, DataError
 from auricle.core.request import Request
 from auricle.core.run import open_trained
-from auricle.metrics.calibration import Calibration
+from auricle.metrics.calibration import Calibration, decide
 from auricle.systems.batching import AHEAD, DECODERS, map_ahead
-from auricle.systems.mambo.config import MamboConfig
+from auricle.systems.mambo.config import DataConfig, MamboConfig
 from auricle.systems.mambo.domain import Domain, speech_warnings
 from auricle.systems.mambo.network import Network
-from auricle.systems.mambo.preparation import Envelope, Sound, part, sound_of
-from auricle.systems.mambo.scoring import Results, Window, score_cuts, score_stream, score_waves
+from auricle.systems.mambo.scoring import Results, Window, score_cuts, score_stream, score_waves, scored_part
 from auricle.train.checkpoint import load_model
 
 SHORT_S = 1.0
@@ -52,14 +53,14 @@ class Detector:
         network: in eval mode.
         cfg: the run's config.
         preset: the run's preset.
-        calibration: probability, threshold and undecided band, set on dev.
+        calibration: probability, threshold and undecided band, set on dev; None where there were no labelled clips.
         domain: checks of the input.
     """
 
     network: Network
     cfg: MamboConfig
     preset: str
-    calibration: Calibration
+    calibration: Calibration | None
     domain: Domain | None
 
     @property
@@ -183,24 +184,24 @@ class _Input:
         if self.error is not None:
             return Refused(self.request.input, self.error)
         detector, duration_s = self.detector, self.results.duration_s
-        warnings = list(self.warnings)
+        unlike = speech_warnings(self.speech)
+        if not unlike and detector.domain is not None and self.results.descriptions:
+            unlike = detector.domain.warnings(np.mean(self.results.descriptions, axis=0))
+        warnings = [*unlike, *self.warnings]
         if detector.toy:
             warnings.append(LAPTOP)
         if duration_s < SHORT_S:
             warnings.append(f"short: {duration_s:.2f} s; below {SHORT_S} s there is little to go by")
-        unlike = speech_warnings(self.speech)
-        if not unlike and detector.domain is not None and self.results.descriptions:
-            unlike = detector.domain.warnings(np.mean(self.results.descriptions, axis=0))
-        warnings += unlike
+        if detector.cfg.data.first_window and duration_s > self.results.segment_s:
+            warnings.append(f"first-window: only the first {self.results.segment_s} s of {duration_s:.1f} s were heard")
+        decision = decide(detector.calibration, score, next(iter(unlike), None))
         return Detection(
             input=self.request.input,
             score=score,
-            p_bonafide=float(detector.calibration.probability([score])[0]),
-            label=detector.calibration.label(score),
-            threshold=detector.calibration.threshold,
             duration_s=duration_s,
             segments=self.results.segments(),
             warnings=tuple(warnings),
+            **vars(decision),
         )
 
 
@@ -215,11 +216,11 @@ def _opened(detector: Detector, request: Request) -> _Input:
         if probe(request.audio).duration_s > WHOLE_S:
             opened.judged = scan(request.audio)
             opened.warnings, results.duration_s = opened.judged.warnings, opened.judged.duration_s
-            opened.sound, opened.speech = _surveyed(_chunks(request.audio, rate_hz, opened.judged), rate_hz)
+            opened.sound, opened.speech = _surveyed(_chunks(request.audio, rate_hz, opened.judged), detector.cfg.data)
         else:
             audio = read(request.audio, channels="loudest")
             wave = resample(audio.wave[0], audio.rate_hz, rate_hz).astype(np.float32, copy=False)
-            opened.wave, opened.sound = wave, sound_of(wave, rate_hz)
+            opened.wave, opened.sound = wave, scored_part(detector.cfg.data, wave)
             opened.warnings, results.duration_s = audio.warnings, audio.duration_s
             opened.speech = speech_share(part(wave, opened.sound), rate_hz)
     except AudioError as error:
@@ -227,8 +228,12 @@ def _opened(detector: Detector, request: Request) -> _Input:
     return opened
 
 
-def _surveyed(chunks: Iterable[np.ndarray], rate_hz: int) -> tuple[Sound, float]:
-    """Find the sound of a long file, and the share of speech in the stretches of it that are searched."""
+def _surveyed(chunks: Iterable[np.ndarray], cfg: DataConfig) -> tuple[Sound, float]:
+    """Find the part of a long file that is scored, and the share of speech in the stretches that are searched."""
+    rate_hz = cfg.rate_hz
+    if cfg.first_window:
+        wave = np.concatenate(list(itertools.islice(chunks, math.ceil(cfg.segment_s / CHUNK_S))))[: cfg.window]
+        return beginning(len(wave), cfg.window), speech_share(wave, rate_hz)
     envelope, found = Envelope(rate_hz), []
     for number, chunk in enumerate(chunks):
         envelope.add(chunk)
@@ -247,7 +252,7 @@ def load(folder: str | Path) -> Detector:
     network = Network(trained.cfg)
     meta = load_model(trained.final, network)
     try:
-        calibration = Calibration.from_dict(meta["calibration"])
+        calibration = Calibration.from_dict(meta["calibration"]) if meta["calibration"] is not None else None
         domain = Domain.from_dict(meta["domain"]) if meta["domain"] is not None else None
     except (KeyError, TypeError, DataError) as error:
         raise CheckpointError(f"{trained.final}/meta.json is damaged: {error}") from None

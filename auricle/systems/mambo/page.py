@@ -21,14 +21,14 @@ NOTES = (
 )
 
 
-def page(cfg: MamboConfig, test: Clips, scores: np.ndarray, threshold: float) -> Page:
+def page(cfg: MamboConfig, test: Clips, scores: np.ndarray, threshold: float | None) -> Page:
     """Draw a run's test scores.
 
     Args:
         cfg: the run's config.
         test: the test clips.
         scores: their scores (N,).
-        threshold: at the dev EER.
+        threshold: at the dev EER; None costs the hardest errors.
     """
     labels, families = test.labels, test.values(fields.FAMILY)
     present = [name for name in dict.fromkeys(families) if name]
@@ -42,7 +42,8 @@ def page(cfg: MamboConfig, test: Clips, scores: np.ndarray, threshold: float) ->
     if not present:  # a manifest that does not name its generators
         curves = [Curve("pooled", real, scores[~labels])]
         histograms = [Histogram("spoof", real, scores[~labels], threshold)]
-    return Page(notes=NOTES, curves=curves, histograms=histograms, players=hardest(test, scores, threshold))
+    players = [] if threshold is None else hardest(test, scores, threshold)
+    return Page(notes=NOTES, curves=curves, histograms=histograms, players=players)
 
 
 def hardest(test: Clips, scores: np.ndarray, threshold: float) -> list[Player]:

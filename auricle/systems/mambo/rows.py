@@ -81,22 +81,26 @@ class Table:
         return [*rows, self.eer(scores, clips, "pooled", baseline)]
 
 
-def pooled_rows(scores: np.ndarray, labels: np.ndarray, calibration: Calibration) -> list[MetricRow]:
-    """Give what needs a threshold or a calibration, both set on dev.
+def pooled_rows(scores: np.ndarray, labels: np.ndarray, calibration: Calibration | None) -> list[MetricRow]:
+    """Give the area under the curve, and what needs a threshold or a calibration, both set on dev.
 
     Args:
         scores: (N,), higher is more bona fide.
         labels: (N,), true for bona fide.
-        calibration: of the detector.
+        calibration: of the detector; None costs the rows that need it.
     """
     real, fake = scores[labels], scores[~labels]
-    llr_real, llr_fake = (calibration.slope * part + calibration.intercept for part in (real, fake))
     size = len(scores)
-    accuracy = balanced_accuracy(real, fake, calibration.threshold)
-    return [
+    rows = [
         MetricRow(name="auc", value=auc(real, fake), n=size, group="pooled"),
-        percent("balanced_accuracy", accuracy, size, group="pooled"),
         MetricRow(name="min_dcf", value=min_dcf(real, fake), n=size, group="pooled"),
+    ]
+    if calibration is None:
+        return rows
+    llr_real, llr_fake = (calibration.slope * part + calibration.intercept for part in (real, fake))
+    return [
+        *rows,
+        percent("balanced_accuracy", balanced_accuracy(real, fake, calibration.threshold), size, group="pooled"),
         MetricRow(name="act_dcf", value=act_dcf(llr_real, llr_fake), n=size, group="pooled"),
         MetricRow(name="cllr", value=cllr(llr_real, llr_fake), unit="bit", n=size, group="pooled"),
     ]

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from auricle.audio.hearing import Sound, beginning, heard, sound_of
 from auricle.core.answers import Segment
 from auricle.core.errors import AudioError
 from auricle.data.clips import Clips, batched, windows
@@ -27,7 +28,6 @@ from auricle.systems.batching import AHEAD, DECODERS, map_ahead, torch_pool
 from auricle.systems.mambo.config import DataConfig
 from auricle.systems.mambo.domain import describe_many
 from auricle.systems.mambo.model import score
-from auricle.systems.mambo.preparation import Sound, heard, sound_of
 
 CELL_S = 0.5  # length of a segment in the answer
 BATCH = 32  # windows at once
@@ -215,6 +215,11 @@ def score_stream(
                 yield window
 
 
+def scored_part(cfg: DataConfig, wave: np.ndarray) -> Sound:
+    """Give the part of a recording (T,) that is scored: its sound or, where the config says so, its first window."""
+    return beginning(len(wave), cfg.window) if cfg.first_window else sound_of(wave, cfg.rate_hz)
+
+
 def score_waves(network: nn.Module, cfg: DataConfig, waves: Iterable[np.ndarray]) -> np.ndarray:
     """Score recordings as `infer` does, whatever their mates.
 
@@ -234,7 +239,7 @@ def score_waves(network: nn.Module, cfg: DataConfig, waves: Iterable[np.ndarray]
     def stream() -> Iterator[Window]:
         for wave in waves:
             inputs.append(Results(cfg.segment_s, cfg.rate_hz))
-            yield from inputs[-1].windows([wave], sound_of(wave, cfg.rate_hz))
+            yield from inputs[-1].windows([wave], scored_part(cfg, wave))
 
     deque(score_stream(network, stream(), cfg.rate_hz, cfg.band_hz, 1), maxlen=0)
     return np.array([results.score for results in inputs], dtype=np.float64)

@@ -15,8 +15,8 @@ from auricle.data.spoof import FAMILIES
 from auricle.metrics.scores import read_scores
 from auricle.metrics.verification import check_far
 from auricle.systems.voice_auth.config import PRESETS, VoiceAuthConfig
-from auricle.systems.voice_auth.detectors import external_detector
-from auricle.systems.voice_auth.network import Network, score_items
+from auricle.systems.voice_auth.detectors import built, external_detector
+from auricle.systems.voice_auth.network import score_items
 from auricle.systems.voice_auth.plan import Plan
 
 
@@ -92,7 +92,7 @@ def _need_looked_at(cfg: VoiceAuthConfig, preset: str) -> None:
 def _need_network(cfg: VoiceAuthConfig) -> None:
     """Build the detector, with its encoder's weights if it has one, and let it hear a window of noise."""
     try:
-        network = Network(cfg)
+        network = built(cfg)
         noise = 0.1 * np.random.default_rng(0).standard_normal(network.samples).astype(np.float32)
         score_items(network, [network.item(noise)], 1)
     except AuricleError:

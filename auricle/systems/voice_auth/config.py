@@ -8,6 +8,8 @@ from pydantic import Field, model_validator
 
 from auricle.backbones.architecture import XLS_R_300M_ID, XLS_R_300M_REVISION, described
 from auricle.core.config import Config
+from auricle.core.errors import ConfigError
+from auricle.core.run import RunFolder, seed_zero
 from auricle.train.recipe import Recipe
 
 
@@ -64,26 +66,34 @@ class DetectorConfig(Config):
     kind: Literal["aasist", "cnn"] = "aasist"
     run: str | None = None  # folder of any run whose model scores audio, such as runs/mambo; replaces the own one
     scores: str | None = None  # file of `clip score` lines; replaces the own one
-    frontend: Literal["lfcc", "logmel", "ssl"] = "lfcc"
-    frontend_dim: int = Field(60, ge=8)  # coefficients, bands, or the encoder's width
+    start: str | None = None  # run whose detector training starts from, such as an imported release
+    started: str | None = None  # the same, once that run's network stands here instead of what was given
+    frontend: Literal["lfcc", "logmel", "ssl", "raw"] = "lfcc"  # raw: AASIST's own fixed filters on the waveform
+    frontend_dim: int = Field(60, ge=8)  # coefficients, bands, filters, or the encoder's width
     hop_s: float = Field(0.02, gt=0.001)  # frames of the spectral front ends; the encoder has its own
     segment_s: float = Field(2.0, gt=0.2)  # what the network sees at once; shorter clips are tiled
     width: int | None = Field(None, ge=6)  # of AASIST's projection; null takes the features as they are
     channels: tuple[int, int] = (12, 24)
     graph: tuple[int, int] = (24, 16)
+    keep: tuple[float, float, float] = (0.5, 0.5, 0.5)  # nodes kept over frequency, over time, and in the branches
+    dead_norm: bool = False  # as in released networks, which compute a norm in each block and do not use it
+    # FOUND in the references: the first window of the file as it is, and the logit of bona fide alone as its score;
+    # "whole" cuts silence, sets the level, averages windows and takes the difference of the logits
+    hearing: Literal["whole", "released"] = "whole"
     # of nodes, before pooling scores, of the branches, before the logits; the reference's (0.2, 0.3, 0.2, 0.5) keep a
     # network this small from learning anything in so few steps
     dropouts: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.5)
     encoder: str | None = None  # for "ssl": a folder in the format of Transformers, or a Hub id
     encoder_revision: str | None = None
     encoder_freeze: bool = False
+    normalize: bool | None = None  # whether waves are brought to zero mean and unit variance; null asks the encoder
     encoder_config: dict[str, Any] | None = None  # read from `encoder`, kept with the run
 
     @model_validator(mode="before")
     @classmethod
     def _encoder_is_described(cls, values: Any) -> Any:
-        """Store the encoder's architecture, so that a run can be read without the folder the encoder came from."""
-        return described(values)
+        """Store what `encoder` and `start` name, so that a run can be read without the folders they came from."""
+        return described(_started(values))
 
     @model_validator(mode="after")
     def _fits(self) -> DetectorConfig:
@@ -126,7 +136,24 @@ class EvalConfig(Config):
     enrolments: tuple[int, ...] = (1, 3)
 
 
-SSL_ONLY = ("encoder", "encoder_revision", "encoder_freeze")  # settings of the front end ssl
+SSL_ONLY = ("encoder", "encoder_revision", "encoder_freeze", "normalize")  # settings of the front end ssl
+AASIST_ONLY = ("start", "width", "graph", "keep", "dead_norm")
+OWN = ("kind", "hearing", "start")  # settings of the detector that is trained here
+SHAPE = ("kind", "frontend", "frontend_dim", "segment_s", "width", "channels", "graph", "keep", "dead_norm")
+
+
+def _started(values: Any) -> Any:
+    """Take the network of the run that `start` names, once."""
+    if not isinstance(values, dict) or not isinstance(start := values.get("start"), str):
+        return values
+    if values.get("started") == start:
+        return values
+    saved = RunFolder(seed_zero(start)).saved_config()
+    if saved["system"] != "voice_auth":
+        raise ConfigError(f"detector.start={start} is a run of '{saved['system']}'; give one of voice_auth")
+    detector = saved["config"].get("detector", {})
+    shape = {key: detector[key] for key in (*SHAPE, *SSL_ONLY, "encoder_config") if key in detector}
+    return {**values, **shape, "started": start}
 
 
 class VoiceAuthConfig(Config):
@@ -145,11 +172,11 @@ class VoiceAuthConfig(Config):
         trained = self.eval.controls or not (detector.run or detector.scores)
         rules = [
             ("detector.frontend=ssl", detector.frontend == "ssl", "detector", SSL_ONLY),
-            ("detector.frontend=lfcc or logmel", detector.frontend != "ssl", "detector", ("hop_s",)),
-            ("detector.kind=aasist", detector.kind == "aasist", "detector", ("width", "graph")),
+            ("detector.frontend=lfcc or logmel", detector.frontend in ("lfcc", "logmel"), "detector", ("hop_s",)),
+            ("detector.kind=aasist", detector.kind == "aasist", "detector", AASIST_ONLY),
             ("train.augment=rawboost", augment == "rawboost", "train", ("rawboost",)),
             ("train.augment=rawboost or white", augment != "none", "train", ("copies",)),
-            ("a detector that is trained here", trained, "detector", ("kind",)),
+            ("a detector that is trained here", trained, "detector", OWN),
             ("a detector that is trained here", trained, "train", tuple(TrainConfig.model_fields)),
         ]
         unmet = [(needs, group, names) for needs, met, group, names in rules if not met]
@@ -157,7 +184,11 @@ class VoiceAuthConfig(Config):
 
 
 def paper() -> VoiceAuthConfig:
-    """XLS-R 300M + AASIST with the public reference's values; the paper's own training is UNKNOWN."""
+    """XLS-R 300M + AASIST with the public reference's values; the paper's own training is UNKNOWN.
+
+    FOUND in the reference: norms that are computed and not used, and XLS-R on the waveform as it is, although it was
+    trained on normalised ones. It scores with ``detector.hearing=released``, which only an import sets.
+    """
     return VoiceAuthConfig(
         seed=1234,  # FOUND in the reference
         data=DataConfig(max_clip_s=4.0375, channels=("none",), material_s=180.0),
@@ -170,8 +201,10 @@ def paper() -> VoiceAuthConfig:
             channels=(32, 64),
             graph=(64, 32),
             dropouts=(0.2, 0.3, 0.2, 0.5),
+            dead_norm=True,
             encoder=XLS_R_300M_ID,
             encoder_revision=XLS_R_300M_REVISION,
+            normalize=False,
         ),
         train=TrainConfig(
             batch=14,

@@ -11,7 +11,7 @@ from auricle.core.errors import CheckpointError
 from auricle.core.run import FINAL, seed_zero
 from auricle.systems.voice_auth.config import VoiceAuthConfig
 
-SETTINGS = ("verifier.spec", "detector.run", "detector.scores", "detector.encoder")
+SETTINGS = ("verifier.spec", "detector.run", "detector.scores", "detector.encoder", "detector.start")
 
 
 def contents(cfg: VoiceAuthConfig, names: Sequence[str] = SETTINGS) -> dict[str, str]:
@@ -26,6 +26,7 @@ def contents(cfg: VoiceAuthConfig, names: Sequence[str] = SETTINGS) -> dict[str,
         "verifier.spec": weights_files(cfg.verifier.spec),
         "detector.run": [] if detector.run is None else _checkpoint(Path(detector.run)),
         "detector.scores": [] if detector.scores is None else [Path(detector.scores)],
+        "detector.start": [] if detector.start is None else _checkpoint(Path(detector.start)),
         "detector.encoder": [] if detector.encoder is None else sorted(Path(detector.encoder).glob("*")),
     }
     return {name: key for name in names if (key := _key(places[name]))}

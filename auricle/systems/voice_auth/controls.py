@@ -55,8 +55,8 @@ def trained_scores(
         Scores of each set, (N,), and ``parameters`` and ``steps``.
     """
     heard = [[*part.pairs.tolist(), *part.families.tolist(), part.content()] for part in (train, dev, *tests)]
-    encoder = contents(cfg, ["detector.encoder"])
-    training = folder / digest([cfg.model_dump(mode="json"), steps, heard, encoder])
+    begun = contents(cfg, ["detector.encoder", "detector.start"])
+    training = folder / digest([cfg.model_dump(mode="json"), steps, heard, begun])
 
     def measure() -> dict[str, Any]:
         network = new_network(cfg)
@@ -101,7 +101,7 @@ def baseline_rows(
     def cnn() -> list[np.ndarray]:
         families = cfg.data.seen
         known = train_features.of_families(families), dev_features.of_families(families)
-        chosen = with_detector(cfg, "detector.kind=cnn")
+        chosen = with_detector(cfg, "detector.kind=cnn", "detector.start=null")
         return _trained(chosen, *known, test_features, folder / "cnn", cfg.eval.control_steps)
 
     baselines: dict[str, Callable[[], list[np.ndarray]]] = {

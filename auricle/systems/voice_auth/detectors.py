@@ -2,33 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import cast
 
 import numpy as np
 
+from auricle.audio.level import sounding
 from auricle.audio.resample import resample
-from auricle.core.errors import CheckpointError, ConfigError, DataError
-from auricle.core.files import read_json
-from auricle.data.clips import Clips, as_int16
-from auricle.data.cut_audio import mono_cut
-from auricle.metrics.scores import read_scores
+from auricle.core.errors import CheckpointError, ConfigError
+from auricle.core.run import open_trained
+from auricle.data.clips import Clips, as_int16, scores_in
 from auricle.systems import load
+from auricle.systems.detections import Detector, clip_scores
 from auricle.systems.voice_auth.config import VoiceAuthConfig
 from auricle.systems.voice_auth.network import Network, score_items
-
-PART = 64  # clips handed over at once
-FRAME_S, QUIET_DB = 0.02, 40.0  # silence: frames so much under the loudest one, as the data's chain has it
+from auricle.train.checkpoint import load_model
 
 
-class Detector(Protocol):
-    """What the audit asks of a detector."""
+def built(cfg: VoiceAuthConfig) -> Network:
+    """Build the network that is trained here: with fresh weights, or with those of ``detector.start``.
 
-    def scores(self, waves: Iterable[np.ndarray], rates_hz: Iterable[int]) -> Sequence[float]:
-        """Score waveforms (T,), higher for bona fide."""
-        ...
+    Raises:
+        CheckpointError: no such run, or weights that do not fit.
+        ConfigError: that run works at another rate.
+    """
+    network, start = Network(cfg), cfg.detector.start
+    if start is None:
+        return network
+    trained = open_trained(start, "voice_auth", VoiceAuthConfig)
+    if trained.cfg.data.rate_hz != cfg.data.rate_hz:
+        raise ConfigError(f"detector.start={start} works at {trained.cfg.data.rate_hz} Hz; set data.rate_hz to that")
+    load_model(trained.final, network)
+    return network
 
 
 @dataclass(frozen=True)
@@ -40,31 +47,14 @@ class TrainedDetector:
     batch: int
 
     def scores(self, waves: Iterable[np.ndarray], rates_hz: Iterable[int]) -> list[float]:
-        """Score waveforms (T,) of any rate; without silence at the ends and at the common level, as in training."""
+        """Score waveforms (T,) of any rate; but for a release without silence at the ends and at the common level."""
         items = []
         for wave, rate_hz in zip(waves, rates_hz, strict=True):
             at_rate = np.asarray(resample(np.asarray(wave, np.float32), rate_hz, self.rate_hz), np.float32)
-            levelled = as_int16(sounding(at_rate, self.rate_hz))
-            items.append(self.network.item(levelled.astype(np.float32) / 32768.0))
+            if not self.network.released:
+                at_rate = as_int16(sounding(at_rate, self.rate_hz)).astype(np.float32) / 32768.0
+            items.append(self.network.item(at_rate))
         return [float(score) for score in score_items(self.network, items, self.batch)] if items else []
-
-
-def sounding(wave: np.ndarray, rate_hz: int) -> np.ndarray:
-    """Cut off what comes before the first and after the last sound (T,), to the sample: a view.
-
-    `auricle.audio.level.trim_silence` goes by frames and leaves some silence, so the same speech between longer
-    silences begins elsewhere; here it does not.
-    """
-    frame = round(FRAME_S * rate_hz)
-    if len(wave) <= frame:
-        return wave
-    total = np.concatenate([[0.0], np.cumsum(np.square(wave, dtype=np.float64))])
-    power = (total[frame:] - total[:-frame]) / frame  # of the frame that begins at each sample
-    least = power.max() * 10 ** (-QUIET_DB / 10)
-    loud = np.flatnonzero(power >= least)
-    part = wave[loud[0] : loud[-1] + frame]
-    heard = np.flatnonzero(np.square(part, dtype=np.float64) >= least * (1 - 1e-6))  # rounding must leave one
-    return part[heard[0] : heard[-1] + 1]
 
 
 def external_detector(folder: str | Path) -> Detector:
@@ -72,16 +62,14 @@ def external_detector(folder: str | Path) -> Detector:
 
     Raises:
         CheckpointError: no run, or one whose model does not score audio.
-        ConfigError: a run of this system, which would have to audit itself.
+        ConfigError: a login of this system, which would have to audit itself; a detector alone is none.
     """
-    config = Path(folder) / "config.json"
-    if config.is_file() and read_json(config).get("system") == "voice_auth":
-        raise ConfigError(f"detector.run={folder} is a run of voice_auth; give a run of a detection system")
     detector = load(folder)
+    if hasattr(detector, "match"):
+        raise ConfigError(f"detector.run={folder} is a run of voice_auth; give a run of a detection system")
     if not callable(getattr(detector, "scores", None)):
         raise CheckpointError(f"detector.run={folder}: its model has no scores(waves, rates); give a detection run")
-    external: Detector = detector
-    return external
+    return cast(Detector, detector)
 
 
 def detector_of(cfg: VoiceAuthConfig, network: Network) -> Detector | None:
@@ -98,33 +86,8 @@ def detector_of(cfg: VoiceAuthConfig, network: Network) -> Detector | None:
     return TrainedDetector(network, cfg.data.rate_hz, cfg.eval.batch)
 
 
-def clip_scores(detector: Detector, clips: Clips) -> np.ndarray:
-    """Score clips, (N,), higher for bona fide: the very samples of their files, as `infer` has them."""
-    scores: list[float] = []
-    for start in range(0, len(clips), PART):
-        part = range(start, min(start + PART, len(clips)))
-        cuts = clips.cuts
-        waves = [clips.wave(i) if cuts is None else mono_cut(cuts[i], clips.rate_hz)[0] for i in part]
-        scores += detector.scores(waves, [clips.rate_hz] * len(waves))
-    return np.array(scores)
-
-
-def file_scores(path: str, clips: Clips) -> np.ndarray:
-    """Read the scores of clips from a file, see `auricle.metrics.scores.read_scores`, (N,).
-
-    Raises:
-        DataError: what `read_scores` refuses, or a clip without a score.
-    """
-    scores = read_scores(path)
-    names = clips.values("id")
-    missing = [name for name in names if name not in scores]
-    if missing:
-        raise DataError(f"{path} has no score for {len(missing)} of {len(names)} clips, such as {missing[0]}")
-    return np.array([scores[name][0] for name in names])
-
-
 def scores_of(cfg: VoiceAuthConfig, detector: Detector | None, clips: Clips) -> np.ndarray:
     """Score clips with the detector of a config, from `detector_of`, or read their scores from its file, (N,)."""
     if detector is not None:
         return clip_scores(detector, clips)
-    return file_scores(str(cfg.detector.scores), clips)
+    return scores_in(str(cfg.detector.scores), clips)

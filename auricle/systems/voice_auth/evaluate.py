@@ -28,7 +28,7 @@ from auricle.systems.voice_auth.config import VoiceAuthConfig
 from auricle.systems.voice_auth.contents import SETTINGS, need_unchanged
 from auricle.systems.voice_auth.detectors import scores_of
 from auricle.systems.voice_auth.embeddings import Embedder
-from auricle.systems.voice_auth.infer import VoiceLogin, load
+from auricle.systems.voice_auth.infer import VoiceLogin, load_login
 from auricle.systems.voice_auth.page import page
 from auricle.systems.voice_auth.rows import (
     audit_of,
@@ -56,8 +56,8 @@ def evaluate(cfg: VoiceAuthConfig, run: RunFolder) -> Evaluation:
         The verifier on all voices, both halves on the test voices, baselines, leave-one-generator-out matrix, sweeps,
         threshold transfer, leak check.
     """
-    login = load(run.path)
-    need_unchanged(cfg, login.contents, SETTINGS if cfg.eval.controls else SETTINGS[:-1])  # controls hear the encoder
+    login = load_login(run.path)
+    need_unchanged(cfg, login.contents, SETTINGS if cfg.eval.controls else SETTINGS[:-2])  # controls hear those
     spared = Spared()
     clips = data.load(cfg, run)
     embedder = Embedder(cfg, run)
@@ -200,7 +200,7 @@ def evaluate_manifest(cfg: VoiceAuthConfig, run: RunFolder, path: str | Path) ->
     Raises:
         DataError: a list that cannot carry an audit, or files that are no usable audio; each is named.
     """
-    login = load(run.path)
+    login = load_login(run.path)
     trials = score_trials(login, path)
     threshold = login.calibration.threshold if trials.detector is not None else None
     result = audit_of(cfg, trials, detector_threshold=threshold)

@@ -5,34 +5,34 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from numbers import Real
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from auricle.audio.arrays import as_wave
+from auricle.audio.arrays import as_waves
 from auricle.backbones.speaker import Verifier, load_verifier
-from auricle.core.answers import Refused
-from auricle.core.errors import AudioError, CheckpointError, ConfigError, DataError
+from auricle.core.answers import Detection, Refused
+from auricle.core.errors import CheckpointError, DataError
 from auricle.core.request import Request
 from auricle.core.run import open_trained
 from auricle.metrics.calibration import Calibration
 from auricle.metrics.verification import OperatingPoint
 from auricle.systems.batching import Decoded, score_files
+from auricle.systems.detections import Detector, Hearing, LoneDetector, file_warnings
 from auricle.systems.voice_auth.config import VoiceAuthConfig
 from auricle.systems.voice_auth.contents import need_unchanged
-from auricle.systems.voice_auth.detectors import Detector, detector_of
+from auricle.systems.voice_auth.detectors import TrainedDetector, detector_of
 from auricle.systems.voice_auth.network import Network
 from auricle.train.checkpoint import load_model
 
-SHORT_S = 1.0
 BATCH = 32  # files answered for at once
 LONGEST_S = 60.0  # a login phrase is shorter; of a longer file the first minute is taken
 LAPTOP = (
     "laptop-model: a detector trained in minutes on a few voices and classical fakes, and thresholds set on few "
     "impostors; it shows the method and must not decide about anybody"
 )
+DETECTOR = "detector"  # in a checkpoint's meta: the part that it is of, where it is no whole login
 DECISIONS = {  # by what the verifier and the detector accept
     (True, True): "accept",
     (True, False): "rejected by detector",
@@ -81,7 +81,7 @@ class LoginAnswer:
 
 
 @dataclass(repr=False)
-class VoiceLogin:
+class VoiceLogin(Hearing):
     """A trained run: detector, enrolled voices, thresholds.
 
     Attributes:
@@ -141,37 +141,13 @@ class VoiceLogin:
         usable = [point for point in self.points if point.usable]
         return min(usable, key=lambda point: point.far_target) if usable else self.points[0]
 
-    def score(self, wave: Any, rate_hz: int) -> float:
-        """Score one waveform with the detector, higher for bona fide.
-
-        Args:
-            wave: an array, a tensor or a list, (T,), (C, T) or (T, C); see `auricle.audio.arrays.as_wave`.
-            rate_hz: its rate in Hz.
-
-        Raises:
-            AudioError: not usable audio.
-            CheckpointError: the run has a score file and no detector.
-        """
-        return self.scores([wave], [rate_hz])[0]
-
-    def scores(self, waves: Iterable[Any], rates_hz: Iterable[int]) -> list[float]:
-        """Score several waveforms; each as `score` does, whatever its mates.
-
-        Raises:
-            ConfigError: not one rate for each waveform.
-            AudioError, CheckpointError: as `score`.
-        """
-        if self.detector is None:
-            raise CheckpointError("this run was made with detector.scores: it has no detector that could hear a file")
-        return [float(score) for score in self.detector.scores(*_usable(waves, rates_hz))]
-
     def match(self, waves: Iterable[Any], rates_hz: Iterable[int]) -> list[tuple[str, float]]:
         """Give for each waveform, as `scores` takes them, the enrolled voice that is most alike, and the cosine.
 
         Raises:
             ConfigError, AudioError: as `scores`.
         """
-        return self._nearest(*_usable(waves, rates_hz))
+        return self._nearest(*as_waves(waves, rates_hz))
 
     def _nearest(self, waves: Sequence[np.ndarray], rates_hz: Sequence[int]) -> list[tuple[str, float]]:
         cosines = self.verifier.embed(waves, rates_hz).astype(np.float64) @ self.models.T  # (N, V)
@@ -208,33 +184,30 @@ class VoiceLogin:
         """Say what to know before using an answer."""
         if self.toy:
             yield LAPTOP
-        yield from clip.warnings
-        if clip.duration_s < SHORT_S:
-            yield f"too-short: {clip.duration_s:.2f} s; below {SHORT_S:g} s neither verifier nor detector is reliable"
-        if clip.duration_s > LONGEST_S:
-            yield f"first-minute: only the first {LONGEST_S:g} s were used"
+        yield from file_warnings(clip, LONGEST_S, "neither verifier nor detector is reliable")
         if not self.point.usable:
             yield f"few-impostors: the threshold rests on {self.point.n} impostor trials"
         if self.detector is None:
             yield "no-detector: the run has a score file, so only the verifier decides"
 
 
-def _usable(waves: Iterable[Any], rates_hz: Iterable[int]) -> tuple[list[np.ndarray], list[int]]:
-    """Bring waveforms to (T,) by the rule of `as_wave`, and see that there is a whole rate for each."""
-    if isinstance(rates_hz, str | bytes) or not isinstance(rates_hz, Iterable):
-        raise ConfigError(f"rates_hz is {rates_hz!r}; give one rate for each waveform, such as [16000, 16000]")
-    held, rates = list(waves), list(rates_hz)
-    if len(held) != len(rates):
-        raise ConfigError(f"{len(held)} waveforms and {len(rates)} rates; give one rate for each waveform")
-    for rate_hz in rates:
-        if isinstance(rate_hz, bool) or not isinstance(rate_hz, Real) or not float(rate_hz).is_integer():
-            raise AudioError(f"a rate of {rate_hz!r}; give a whole number of Hz, such as 16000")
-    whole = [int(rate_hz) for rate_hz in rates]
-    return [as_wave(wave, rate_hz)[0] for wave, rate_hz in zip(held, whole, strict=True)], whole
+def load_login(folder: str | Path) -> VoiceLogin:
+    """Load a run that can be audited.
+
+    Raises:
+        CheckpointError: as `load`, or a run that is a detector alone.
+    """
+    model = load(folder)
+    if isinstance(model, VoiceLogin):
+        return model
+    raise CheckpointError(
+        f"{folder} is a detector alone, without a verifier and voices; audit it with: auricle run voice_auth --run NEW "
+        f"detector.run={folder}"
+    )
 
 
-def load(folder: str | Path) -> VoiceLogin:
-    """Load a trained run from its folder.
+def load(folder: str | Path) -> VoiceLogin | LoneDetector:
+    """Load a trained run, or a detector alone, from its folder.
 
     Raises:
         CheckpointError: not a run folder, another system's run, an untrained or a damaged one.
@@ -242,7 +215,13 @@ def load(folder: str | Path) -> VoiceLogin:
     trained = open_trained(folder, "voice_auth", VoiceAuthConfig)
     network = Network(trained.cfg)
     meta = load_model(trained.final, network)
+    network.eval()
     try:
+        if meta.get("part") == DETECTOR:
+            known = None if meta["calibration"] is None else Calibration.from_dict(meta["calibration"])
+            heard_s = trained.cfg.detector.segment_s if network.released else LONGEST_S
+            rate_hz, batch = trained.cfg.data.rate_hz, trained.cfg.eval.batch
+            return LoneDetector(TrainedDetector(network, rate_hz, batch), known, heard_s)
         calibration = Calibration.from_dict(meta["calibration"])
         names = tuple(meta["enrolled"])
         models = np.array([meta["enrolled"][name] for name in names], np.float64)
@@ -250,11 +229,10 @@ def load(folder: str | Path) -> VoiceLogin:
         contents = dict(meta.get("contents", {}))  # runs of before they were kept have none
     except (KeyError, TypeError, ValueError, DataError) as error:
         raise CheckpointError(f"{trained.final}/meta.json is damaged: {error}") from None
-    network.eval()
     return VoiceLogin(network, trained.cfg, trained.preset, calibration, names, models, points, contents)
 
 
-def infer(model: VoiceLogin, requests: Iterable[Request]) -> Iterator[LoginAnswer | Refused]:
+def infer(model: VoiceLogin | LoneDetector, requests: Iterable[Request]) -> Iterator[LoginAnswer | Detection | Refused]:
     """Answer for the audio of requests, in order; what is no usable audio is refused and the rest goes on.
 
     Files are decoded ahead in threads and answered for in batches, as many at once as torch has threads
@@ -264,6 +242,8 @@ def infer(model: VoiceLogin, requests: Iterable[Request]) -> Iterator[LoginAnswe
         model: from `load`.
         requests: questions that have audio.
     """
-    _ = model.verifier, model.detector  # loaded here, once, and not in several threads at a time
+    if isinstance(model, VoiceLogin):
+        _ = model.verifier, model.detector  # loaded here, once, and not in several threads at a time
+    answer: LoginAnswer | Detection | None
     for clip, answer in score_files(model.answers, requests, BATCH, longest_s=LONGEST_S):
         yield Refused(clip.input, str(clip.error)) if answer is None else answer

@@ -1,4 +1,4 @@
-"""The detectors: frames of a spectral front end or of a speech encoder, then AASIST or a plain CNN; two logits."""
+"""The detectors: a spectral front end, a speech encoder or fixed filters, then AASIST or a plain CNN; two logits."""
 
 from __future__ import annotations
 
@@ -11,34 +11,14 @@ from torch import Tensor, nn
 from auricle.audio.spectral import LFCC, LogMel
 from auricle.backbones.speech import SpeechEncoder
 from auricle.core.errors import ConfigError
+from auricle.data.clips import windows
 from auricle.nn.aasist import AASIST
+from auricle.nn.cnn import PlainCNN
+from auricle.nn.sinc import SincBands
 from auricle.systems.voice_auth.config import DetectorConfig, VoiceAuthConfig
 
 WINDOW_S = 0.032  # long enough to part the harmonics, whose smearing gives a wrong phase away
 LEVEL = 0.05  # RMS that every clip is brought to: the level is no evidence
-
-
-class PlainCNN(nn.Module):
-    """The control: three convolutions over time and frequency, mean and maximum over the map, two logits."""
-
-    def __init__(self, channels: tuple[int, int], dropout: float) -> None:
-        super().__init__()
-        narrow, wide = channels
-        sizes = [(1, narrow), (narrow, wide), (wide, wide)]
-        self.layers = nn.Sequential(
-            *[
-                nn.Sequential(nn.Conv2d(a, b, 3, padding=1), nn.BatchNorm2d(b), nn.SiLU(), nn.MaxPool2d(2))
-                for a, b in sizes
-            ]
-        )
-        self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(2 * wide, 2)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Score features (B, T, F); (B, 2), columns spoof and bona fide."""
-        maps = self.layers(features.unsqueeze(1)).flatten(2)  # (B, C, T' F')
-        logits: Tensor = self.head(self.dropout(torch.cat([maps.mean(2), maps.amax(2)], dim=1)))
-        return logits
 
 
 class Network(nn.Module):
@@ -60,8 +40,10 @@ class Network(nn.Module):
         super().__init__()
         settings, rate_hz, high_hz = cfg.detector, cfg.data.rate_hz, cfg.data.band_hz
         self.samples = round(settings.segment_s * rate_hz)
+        self.released = settings.hearing == "released"
         self.spectrum: LFCC | LogMel | None = None
         self.encoder: SpeechEncoder | None = None
+        self.bands: SincBands | None = None
         hop = round(settings.hop_s * rate_hz)
         size = 2 ** max(9, round(np.log2(WINDOW_S * rate_hz)))
         if settings.frontend == "lfcc":
@@ -79,13 +61,23 @@ class Network(nn.Module):
             )
         elif settings.frontend == "logmel":
             self.spectrum = LogMel(rate_hz, n_mels=settings.frontend_dim, hop=hop, high_hz=high_hz, center=False)
+        elif settings.frontend == "raw":
+            # the control has no use for a vector a sample
+            self.bands = SincBands(settings.frontend_dim, rate_hz=rate_hz, hop=1 if settings.kind == "aasist" else hop)
         else:
             self.encoder = _encoder(settings, rate_hz)
         self.register_buffer("scale", torch.ones(settings.frontend_dim))
         self.body: AASIST | PlainCNN
         if settings.kind == "aasist":
             self.body = AASIST(
-                settings.frontend_dim, settings.width, settings.channels, settings.graph, dropouts=settings.dropouts
+                settings.frontend_dim,
+                settings.width,
+                settings.channels,
+                settings.graph,
+                keep=settings.keep,
+                dropouts=settings.dropouts,
+                dead_norm=settings.dead_norm,
+                maxima=self.bands is not None,
             )
         else:
             self.body = PlainCNN(settings.channels, settings.dropouts[-1])
@@ -97,7 +89,7 @@ class Network(nn.Module):
 
     @torch.inference_mode()
     def item(self, wave: np.ndarray) -> np.ndarray:
-        """Give what is kept of a clip (T,): its frames (T', F) float32, or the clip itself for a speech encoder."""
+        """Give what is kept of a clip (T,): its frames (T', F) float32, or the clip where no spectrum is taken."""
         wave = np.asarray(wave, np.float32)
         if self.spectrum is None:
             return wave
@@ -107,7 +99,7 @@ class Network(nn.Module):
         return frames
 
     def fit_scale(self, items: Sequence[np.ndarray]) -> None:
-        """Set the spread of the features from training clips; a speech encoder has none to set."""
+        """Set the spread of the features from training clips, where a spectrum is taken."""
         if self.spectrum is None:
             return
         squares = sum(np.square(item - item.mean(axis=0)).sum(axis=0, dtype=np.float64) for item in items)
@@ -127,6 +119,8 @@ class Network(nn.Module):
         """
         if self.encoder is not None:
             x = self.encoder(self._window(x, lengths))[0]
+        elif self.bands is not None:
+            x = self.bands(self._window(x, lengths))
         else:
             if x.ndim == 2 and self.spectrum is not None:
                 x = self._window(x, lengths)
@@ -154,31 +148,15 @@ def _encoder(settings: DetectorConfig, rate_hz: int) -> SpeechEncoder:
     if rate_hz != SpeechEncoder.rate_hz:
         raise ConfigError(f"data.rate_hz is {rate_hz}; speech encoders take {SpeechEncoder.rate_hz} Hz")
     values = {key: value for key, value in settings.encoder_config.items() if key not in ("name", "revision")}
+    if settings.normalize is not None:
+        values["normalize"] = settings.normalize
     pretrained = (settings.encoder, settings.encoder_revision)
     return SpeechEncoder(values, layer=None, freeze=settings.encoder_freeze, pretrained=pretrained)
 
 
-def pieces(item: np.ndarray, steps: int) -> np.ndarray:
-    """Cut a clip's frames or samples into windows that overlap by half; a shorter one is tiled.
-
-    Args:
-        item: (T, ...).
-        steps: rows of a window.
-
-    Returns:
-        (W, steps, ...), the last window ends where the clip ends.
-    """
-    if len(item) <= steps:
-        return item[np.arange(steps) % len(item)][None]
-    starts = list(range(0, len(item) - steps + 1, max(1, steps // 2)))
-    if starts[-1] + steps < len(item):
-        starts.append(len(item) - steps)
-    return np.stack([item[start : start + steps] for start in starts])
-
-
 @torch.inference_mode()
 def score_items(network: Network, items: Sequence[np.ndarray], batch: int) -> np.ndarray:
-    """Score clips by the mean over their windows.
+    """Score clips by the mean over their windows; as a released network is used, by the first one.
 
     Args:
         network: put into eval mode.
@@ -186,16 +164,18 @@ def score_items(network: Network, items: Sequence[np.ndarray], batch: int) -> np
         batch: windows at once; it does not change a score.
 
     Returns:
-        (N,) float64: logit of bona fide less logit of spoof.
+        (N,) float64: logit of bona fide less logit of spoof; as released, the former alone.
     """
     network.eval()
-    windows = [pieces(item, network.steps) for item in items]
-    stacked = np.concatenate(windows)
+    if network.released:
+        items = [item[: network.steps] for item in items]
+    cut = [windows(item, network.steps) for item in items]
+    stacked = np.concatenate(cut)
     device = network.scale.device
     scores = []
     for start in range(0, len(stacked), batch):
         x = torch.from_numpy(np.ascontiguousarray(stacked[start : start + batch])).to(device)
         logits = network(x).float().cpu()
-        scores.append((logits[:, 1] - logits[:, 0]).double().numpy())
-    ends = np.cumsum([len(part) for part in windows])
+        scores.append((logits[:, 1] - (0 if network.released else logits[:, 0])).double().numpy())
+    ends = np.cumsum([len(part) for part in cut])
     return np.array([part.mean() for part in np.split(np.concatenate(scores), ends[:-1])])

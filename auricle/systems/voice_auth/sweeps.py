@@ -16,9 +16,9 @@ from auricle.data.clips import Clips, as_int16
 from auricle.metrics.audit import Audit, AuditRow
 from auricle.metrics.verification import OperatingPoint
 from auricle.report.spared import Spared
+from auricle.systems.detections import clip_scores
 from auricle.systems.voice_auth.clips import ENROL, ROLE, SPOOF, TARGET, TEST, of_split
 from auricle.systems.voice_auth.config import VoiceAuthConfig
-from auricle.systems.voice_auth.detectors import clip_scores
 from auricle.systems.voice_auth.embeddings import Embedder
 from auricle.systems.voice_auth.infer import VoiceLogin
 from auricle.systems.voice_auth.rows import RATES, audit_of, clip_eer, metric_rows

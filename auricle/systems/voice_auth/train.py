@@ -24,7 +24,7 @@ from auricle.systems.voice_auth.batches import Batch, ClipFeatures, PairedBatche
 from auricle.systems.voice_auth.clips import of_split
 from auricle.systems.voice_auth.config import TrainConfig, VoiceAuthConfig
 from auricle.systems.voice_auth.contents import contents
-from auricle.systems.voice_auth.detectors import detector_of, scores_of
+from auricle.systems.voice_auth.detectors import built, detector_of, scores_of
 from auricle.systems.voice_auth.embeddings import Embedder
 from auricle.systems.voice_auth.network import Network, score_items
 from auricle.systems.voice_auth.trials import make_trials, models, thresholds
@@ -78,9 +78,9 @@ def dev_points(cfg: VoiceAuthConfig, clips: Clips, embeddings: np.ndarray) -> li
 
 
 def new_network(cfg: VoiceAuthConfig) -> Network:
-    """Build the detector with the weights that the run's seed gives."""
+    """Build the detector with the weights that the run's seed gives, or those that it starts from."""
     seed_everything(derive(cfg.seed, "weights"))
-    return Network(cfg)
+    return built(cfg)
 
 
 def with_detector(cfg: VoiceAuthConfig, *settings: str) -> VoiceAuthConfig:

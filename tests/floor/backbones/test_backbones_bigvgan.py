@@ -73,6 +73,20 @@ def test_a_state_that_does_not_fit_is_refused_by_name():
             from_published(state, TINY)
 
 
+def test_a_state_without_weight_norm_is_called_so():
+    state = {}
+    for name, tensor in random_state().items():
+        if not name.endswith("weight_g"):
+            state[name[:-2] if name.endswith("weight_v") else name] = tensor
+    with pytest.raises(
+        CheckpointError, match=r"after remove_weight_norm\(\): it has \S+\.weight and not \S+\.weight_g"
+    ):
+        from_published(state, TINY)
+    state["conv_pre.weight_g"] = torch.ones(16, 1, 1)  # a mixture is no such state
+    with pytest.raises(CheckpointError, match=r"missing: conv_pre\.weight_v"):
+        from_published(state, TINY)
+
+
 def test_the_filters_keep_low_tones_and_take_high_ones():
     taps = low_pass(0.25, 0.3)
     assert taps.sum() == pytest.approx(1.0, abs=1e-6)

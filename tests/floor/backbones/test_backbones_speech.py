@@ -86,12 +86,13 @@ def test_it_gives_what_transformers_gives(kind, folders):
         close(mixed(wave[None])[0], sum(w / 8 * s for w, s in zip((1, 2, 1, 4), states, strict=True)))
 
 
-def test_normalisation_is_of_each_clip_over_its_valid_samples():
+@pytest.mark.parametrize("floor", [1e-7, 1e-5, 0.5])
+def test_normalisation_is_of_each_clip_over_its_valid_samples(floor):
     wave, _ = padded(fill=5.0)
-    out = normalised(wave, LENGTHS)
+    out = normalised(wave, LENGTHS) if floor == 1e-7 else normalised(wave, LENGTHS, floor)
     for row, size in enumerate(LENGTHS):
         own = wave[row, :size].double().numpy()
-        expected = (own - own.mean()) / np.sqrt(own.var() + 1e-7)
+        expected = (own - own.mean()) / np.sqrt(own.var() + floor)
         assert np.abs(out[row, :size].numpy() - expected).max() < 1e-5
         assert bool((out[row, size:] == 0).all())
 

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from auricle.core.errors import DataError
-from auricle.metrics.calibration import Calibration, calibrate, fit_platt, undecided_band
+from auricle.metrics.calibration import (
+    UNCALIBRATED,
+    Calibration,
+    Decision,
+    calibrate,
+    decide,
+    fit_platt,
+    undecided_band,
+)
 from auricle.metrics.detection import cllr, eer, min_cllr
 
 
@@ -51,7 +60,8 @@ def test_calibrated_scores_have_lower_cost():
 def test_separated_classes_stay_finite(scale):
     scores = np.array([-2.0, -1.0, 1.0, 2.0]) * scale
     calibration = calibrate(scores, [0, 0, 1, 1])
-    assert np.isfinite(list(calibration.to_dict().values())).all()
+    assert np.isfinite([calibration.slope, calibration.intercept, calibration.threshold]).all()
+    assert np.isfinite([calibration.undecided_low, calibration.undecided_high]).all()
     p = calibration.probability(scores)
     assert (np.diff(p) > 0).all()
     assert 0.5 < p[2] < 0.99
@@ -101,6 +111,30 @@ def test_calibration_goes_through_json():
         Calibration.from_dict({"slope": 1.0})
     with pytest.raises(DataError, match="NaN"):
         Calibration.from_dict(calibration.to_dict() | {"slope": float("nan")})
+    with pytest.raises(DataError, match="'used' is 'no'; it is true or false"):
+        Calibration.from_dict(calibration.to_dict() | {"used": "no"})
+    with pytest.raises(DataError, match="holds numbers"):
+        Calibration.from_dict(calibration.to_dict() | {"cllr": "bad"})
+    unused = replace(calibration, used=False, cllr=1.25)
+    assert Calibration.from_dict(json.loads(json.dumps(unused.to_dict()))) == unused
+
+
+def test_a_calibration_of_an_older_version_is_used():
+    values = {"slope": 2.0, "intercept": 0.0, "threshold": 0.1, "undecided_low": -0.3, "undecided_high": 0.3}
+    assert Calibration.from_dict(values) == Calibration(2.0, 0.0, 0.1, -0.3, 0.3, used=True, cllr=None)
+
+
+def test_a_decision_has_a_probability_or_says_why_not():
+    calibration = Calibration(2.0, 0.0, 0.1, -0.3, 0.3)
+    assert decide(calibration, 0.5) == Decision(pytest.approx(1 / (1 + np.exp(-1))), "bonafide", 0.1, None)
+    assert decide(calibration, 0.2).label == "undecided"
+    assert decide(calibration, 0.5, "too odd") == Decision(None, "undecided", 0.1, "too odd")
+    unused = replace(calibration, used=False, cllr=1.234)
+    why = "no probability: the calibration was worse than none on held-out dev voices (Cllr 1.23)"
+    assert decide(unused, 0.5) == Decision(None, "bonafide", 0.1, why)
+    assert decide(unused, -0.5) == Decision(None, "spoof", 0.1, why)
+    assert decide(unused, 0.5, "too odd").reason == "too odd"
+    assert decide(None, 0.5) == decide(None, 0.5, "too odd") == Decision(None, None, None, UNCALIBRATED)
 
 
 def test_bad_dev_sets_are_refused():

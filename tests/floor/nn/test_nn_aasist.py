@@ -117,6 +117,53 @@ def test_a_residual_block_keeps_height_and_width():
     assert ResidualBlock(3, 3, first=True)(x).shape == x.shape
 
 
+def test_a_dead_norm_is_computed_by_nobody_and_learns_nothing():
+    torch.manual_seed(5)
+    live, dead = ResidualBlock(3, 5).eval(), ResidualBlock(3, 5, dead_norm=True).eval()
+    dead.load_state_dict(live.state_dict())  # the same names
+    x = torch.randn(2, 3, 7, 11)
+    y = F.pad(x, (1, 1, 1, 1))  # the release's block, written out: the norm before the first convolution is left out
+    y = F.conv2d(y, dead.first.weight, dead.first.bias)
+    y = F.selu(y / (1 + 1e-5) ** 0.5)
+    y = F.conv2d(F.pad(y, (1, 1)), dead.second.weight, dead.second.bias)
+    wanted = y + F.conv2d(F.pad(x, (1, 1)), dead.beside.weight, dead.beside.bias)
+    assert torch.allclose(dead(x), wanted, atol=1e-6)
+    assert not torch.allclose(live(x), wanted, atol=1e-2)
+    dead.train()(x).sum().backward()
+    trained = {name for name, parameter in dead.named_parameters() if parameter.requires_grad}
+    assert {name for name, parameter in dead.named_parameters() if parameter.grad is not None} == trained
+    assert {name for name, _ in dead.named_parameters()} - trained == {"before.0.weight", "before.0.bias"}
+    assert ResidualBlock(3, 5, dead_norm=True, pool=3)(x).shape == (2, 5, 7, 3)
+
+
+@pytest.mark.parametrize(
+    ("channels", "graph", "keep", "parameters"),
+    [((32, 64), (64, 32), (0.5, 0.7, 0.5), 297_866), ((32, 24), (24, 32), (0.4, 0.5, 0.7), 85_306)],
+)
+def test_the_sizes_of_the_raw_releases(channels, graph, keep, parameters):
+    model = AASIST(70, None, channels, graph, keep=keep, dead_norm=True, maxima=True).eval()
+    assert sum(parameter.numel() for parameter in model.parameters()) == parameters
+    seen = shapes_of(model, torch.rand(1, 64_472, 70))  # 64,600 samples through 129 taps
+    assert seen["norm"] == [(1, 1, 23, 21_490)]
+    columns = [7163, 2387, 795, 265, 88, 29]
+    widths = [channels[0], channels[0], *[channels[1]] * 4]
+    assert [seen[f"encoder.{i}"] for i in range(6)] == [[(1, w, 23, t)] for w, t in zip(widths, columns, strict=True)]
+    assert seen["pool_bands"] == [(1, int(23 * keep[0]), graph[0])]
+    assert seen["pool_time"] == [(1, int(29 * keep[1]), graph[0])]
+    assert seen["branches.0.pool_time"] == [(1, int(int(29 * keep[1]) * keep[2]), graph[1])]
+
+
+def test_nodes_of_maxima_are_the_largest_magnitudes():
+    model = AASIST(9, None, (4, 8), (8, 4), maxima=True).eval()
+    encoded = torch.randn(2, 8, 3, 5)
+    bands, time = model.nodes(encoded)
+    assert torch.equal(bands, encoded.abs().amax(3).transpose(1, 2) + model.position)
+    assert torch.equal(time, encoded.abs().amax(2).transpose(1, 2))
+    assert not hasattr(model, "attention")
+    with pytest.raises(DataError, match="T of 2187 or more"):
+        model(torch.zeros(1, 2000, 9))
+
+
 def test_the_node_order_over_frequency_counts_and_over_time_alone_does_not_hide_it():
     torch.manual_seed(3)
     model = AASIST(20, 24, (4, 8), (8, 4)).eval()

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from auricle.core.errors import ConfigError, DataError
+from auricle.core.errors import CheckpointError, ConfigError, DataError
 from auricle.metrics.codes import code_use
 from auricle.nn.quantize import KINDS, VQ, EmaVQ, ResidualVQ, SimVQ, make_quantizer
 from auricle.nn.quantize.codebook import k_means
@@ -296,3 +296,27 @@ def test_shapes_are_known_on_the_meta_device(kind):
         quantizer = make_quantizer(kind, 5, K)
         found = quantizer(torch.zeros(2, 3, 5))
     assert (found.latent.shape, found.indices.shape) == ((2, 3, 5), (2, 3))
+
+
+def test_released_simvq_names_give_the_mapped_table():
+    draws = torch.Generator().manual_seed(5)
+    shapes = {"embedding.weight": (12, 3), "embedding_proj.weight": (3, 3), "embedding_proj.bias": (3,)}
+    state = {f"quantize.{name}": torch.randn(shape, generator=draws) for name, shape in shapes.items()}
+    whole = {**state, "encoder.conv.weight": torch.zeros(1)}
+    made = SimVQ.from_published(whole, prefix="quantize.").eval()
+    weight, bias = state["quantize.embedding_proj.weight"], state["quantize.embedding_proj.bias"]
+    codes = torch.stack([weight @ row + bias for row in state["quantize.embedding.weight"]])
+    z = torch.randn(40, 3, generator=draws)
+    nearest = [int(((codes - one) ** 2).sum(1).argmin()) for one in z]
+    assert made(z).indices.tolist() == nearest
+    assert torch.allclose(made.decode(torch.arange(12)), codes, atol=1e-6)
+
+    def refused(match, prefix="quantize.", **changes):
+        with pytest.raises(CheckpointError, match=match):
+            SimVQ.from_published({**whole, **changes}, prefix=prefix)
+
+    refused(r"missing: embedding\.weight.*unexpected: quantize\.embedding\.weight", prefix="")
+    refused("unexpected: quantize.other", **{"quantize.other": torch.zeros(1)})
+    refused(r"shapes \(12, 4\), \(3, 3\), \(3,\) are not", **{"quantize.embedding.weight": torch.zeros(12, 4)})
+    with pytest.raises(CheckpointError, match=r"missing: quantize\.embedding_proj\.bias"):
+        SimVQ.from_published({k: v for k, v in state.items() if not k.endswith("bias")}, prefix="quantize.")

@@ -1,5 +1,7 @@
 """What the detector makes of waves, files and long files, with the model that comes in the package."""
 
+import shutil
+
 import numpy as np
 import pytest
 import soundfile
@@ -7,12 +9,14 @@ import torch
 
 import auricle
 from auricle.audio.files import read_mono
+from auricle.audio.hearing import heard, sound_of
 from auricle.core.answers import Detection, Refused
+from auricle.core.errors import CheckpointError
 from auricle.core.request import Request
 from auricle.data import embedded
 from auricle.systems.mambo import infer as module
-from auricle.systems.mambo.infer import infer
-from auricle.systems.mambo.preparation import heard, sound_of
+from auricle.systems.mambo.infer import infer, load
+from auricle.train.checkpoint import save_model
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +54,9 @@ def answer(detector, path):
 def close(one, other):
     """Equal answers; numbers to 1e-5."""
     assert (one.input, one.label, one.warnings) == (other.input, other.label, other.warnings)
-    for name in ("score", "p_bonafide", "threshold", "duration_s"):
+    assert one.reason == other.reason
+    assert (one.p_bonafide is None) == (other.p_bonafide is None) == (one.reason is not None)
+    for name in ("score", "threshold", "duration_s") + (() if one.reason else ("p_bonafide",)):
         assert getattr(one, name) == pytest.approx(getattr(other, name), abs=1e-5)
     for a, b in zip(one.segments, other.segments, strict=True):
         assert a.as_dict() == pytest.approx(b.as_dict(), abs=1e-5)
@@ -134,3 +140,47 @@ def test_requests_are_taken_as_they_are_needed(detector, files):
     stream.close()
     assert first.input == str(files[-3])
     assert len(taken) < 500
+
+
+@pytest.fixture
+def rewritten(detector, tmp_path):
+    """The packaged run with other facts beside its weights."""
+
+    def rewrite(**changed):
+        folder = tmp_path / f"run-{len(list(tmp_path.iterdir()))}"
+        shutil.copytree(auricle.systems.system("mambo").pretrained(), folder)
+        facts = {"calibration": detector.calibration.to_dict(), "domain": detector.domain.to_dict()}
+        save_model(folder / "checkpoints" / "final", detector.network, facts | changed)
+        return folder
+
+    return rewrite
+
+
+def test_weights_that_nobody_calibrated_give_a_score_and_say_so(detector, files, rewritten):
+    uncalibrated = load(rewritten(calibration=None, domain=None))
+    found, plain = answer(uncalibrated, files[0]), answer(detector, files[0])
+    assert (found.score, found.segments) == (plain.score, plain.segments)
+    assert (found.label, found.p_bonafide, found.threshold) == (None, None, None)
+    assert found.reason.startswith("uncalibrated: ")
+
+
+def test_a_calibration_that_is_not_used_leaves_the_label(detector, files, rewritten):
+    values = {**detector.calibration.to_dict(), "used": False, "cllr": 1.231}
+    found, plain = answer(load(rewritten(calibration=values, domain=None)), files[0]), answer(detector, files[0])
+    assert (found.score, found.threshold, found.p_bonafide) == (plain.score, plain.threshold, None)
+    assert found.label == detector.calibration.label(found.score)
+    assert "worse than none on held-out dev voices (Cllr 1.23)" in found.reason
+
+
+@pytest.mark.parametrize("changed", [{"calibration": {"slope": 1.0}}, {"domain": {"far": 1.0}}, {"domain": 7}])
+def test_damaged_meta_is_named(rewritten, changed):
+    with pytest.raises(CheckpointError, match=r"meta\.json is damaged"):
+        load(rewritten(**changed))
+
+
+def test_what_is_no_speech_is_undecided_and_the_reason_comes_first(detector, files):
+    found = answer(detector, files[-1])  # white noise
+    assert (found.label, found.p_bonafide) == ("undecided", None)
+    assert found.threshold == detector.calibration.threshold
+    assert found.reason == found.warnings[0]
+    assert found.reason.startswith("non-speech: ")

@@ -85,7 +85,7 @@ def test_infer_answers_in_order_with_bad_files_among_them(auricle, smoke_run, re
         if "error" in row:
             assert set(row) == {"input", "error"}
             continue
-        first = ["input", "score", "p_bonafide", "label", "threshold", "duration_s"]
+        first = ["input", "reason", "score", "p_bonafide", "label", "threshold", "duration_s"]
         assert list(row) == [*first, "segments", "warnings"]
         assert 0 <= row["p_bonafide"] <= 1
         assert row["label"] in ("bonafide", "spoof", "undecided")

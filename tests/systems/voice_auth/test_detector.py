@@ -9,11 +9,12 @@ import torch
 from auricle.backbones.tiny import save_tiny, tiny_architecture
 from auricle.core.config import override, parse
 from auricle.core.errors import ConfigError, DataError
-from auricle.data.clips import Clips
+from auricle.data.clips import Clips, windows
+from auricle.nn.cnn import PlainCNN
 from auricle.systems.voice_auth import controls
 from auricle.systems.voice_auth.batches import ClipFeatures, PairedBatches, extract_features
 from auricle.systems.voice_auth.config import TrainConfig, VoiceAuthConfig, smoke
-from auricle.systems.voice_auth.network import Network, PlainCNN, pieces, score_items
+from auricle.systems.voice_auth.network import Network, score_items
 from auricle.systems.voice_auth.train import fit_detector, new_network, with_detector
 from auricle.train.checkpoint import read_meta
 
@@ -34,9 +35,9 @@ def test_kept_frames_score_as_the_wave_does(kind, frontend):
 
 def test_windows_overlap_by_half_and_end_where_the_clip_ends():
     item = np.arange(10)[:, None].astype(np.float32)
-    assert pieces(item, 4)[:, :, 0].tolist() == [[0, 1, 2, 3], [2, 3, 4, 5], [4, 5, 6, 7], [6, 7, 8, 9]]
-    assert pieces(item[:9], 4)[-1, :, 0].tolist() == [5, 6, 7, 8]
-    assert pieces(item[:3], 4)[:, :, 0].tolist() == [[0, 1, 2, 0]]
+    assert windows(item, 4)[:, :, 0].tolist() == [[0, 1, 2, 3], [2, 3, 4, 5], [4, 5, 6, 7], [6, 7, 8, 9]]
+    assert windows(item[:9], 4)[-1, :, 0].tolist() == [5, 6, 7, 8]
+    assert windows(item[:3], 4)[:, :, 0].tolist() == [[0, 1, 2, 0]]
 
 
 def test_the_batch_size_does_not_change_a_score():

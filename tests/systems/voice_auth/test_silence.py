@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from auricle.audio.files import read_mono
+from auricle.audio.level import sounding
 from auricle.core.request import Request
 from auricle.data import embedded, manifest
 from auricle.systems.voice_auth import infer
-from auricle.systems.voice_auth.detectors import sounding
 
 RATE = 16000
 

@@ -8,10 +8,11 @@ import pytest
 from auricle.core.config import override
 from auricle.core.errors import CheckpointError, ConfigError, DataError
 from auricle.core.run import RunFolder
-from auricle.data.clips import Clips
+from auricle.data.clips import Clips, scores_in
 from auricle.metrics.verification import enrol
+from auricle.systems.detections import clip_scores
 from auricle.systems.voice_auth.config import smoke
-from auricle.systems.voice_auth.detectors import clip_scores, external_detector, file_scores
+from auricle.systems.voice_auth.detectors import external_detector
 from auricle.systems.voice_auth.embeddings import Embedder
 from auricle.systems.voice_auth.trials import Cohort, joined, make_trials, models
 
@@ -150,14 +151,14 @@ def test_any_object_that_scores_waves_is_a_detector(clips):
 def test_scores_from_a_file(clips, tmp_path):
     file = tmp_path / "scores.txt"
     file.write_text("".join(f"{one['id']} {place}.5\n" for place, one in enumerate(FACTS)))
-    assert file_scores(file, clips).tolist() == [0.5, 1.5, 2.5, 3.5, 4.5, 5.5, 6.5]
+    assert scores_in(file, clips).tolist() == [0.5, 1.5, 2.5, 3.5, 4.5, 5.5, 6.5]
     file.write_text("a-e1 0.5\n")
     with pytest.raises(DataError, match="no score for 6 of 7 clips, such as a-e2"):
-        file_scores(file, clips)
+        scores_in(file, clips)
     for text, reason in (("a-e1 x\n", "line 1"), ("a 1\na 2\n", "line 2.*already"), ("a nan\n", "line 1")):
         file.write_text(text)
         with pytest.raises(DataError, match=reason):
-            file_scores(file, clips)
+            scores_in(file, clips)
 
 
 def test_a_folder_without_a_detector_is_refused(tmp_path):

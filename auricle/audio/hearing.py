@@ -1,4 +1,4 @@
-"""What every clip goes through before the network hears it, in `infer`, `score` and `evaluate` alike.
+"""What a detector hears of a recording, that comes whole or in pieces.
 
 Silence at the ends is cut off as in training, and one quiet noise lies under every clip: what cannot be heard (zeros
 before and after, dither, a noise of 70 dB below the speech) must not move a score. Nothing else is changed; the level
@@ -56,7 +56,11 @@ class Envelope:
         self._rest = np.zeros(0, np.float32)
 
     def add(self, wave: np.ndarray) -> None:
-        """Take in the next samples, (T,)."""
+        """Take in the next samples.
+
+        Args:
+            wave: (T,).
+        """
         wave = np.concatenate([self._rest, wave])
         count = len(wave) // self.step
         steps = wave[: count * self.step].reshape(count, self.step)
@@ -87,14 +91,34 @@ class Envelope:
 
 
 def sound_of(wave: np.ndarray, rate_hz: int) -> Sound:
-    """Find the sound of a whole recording, (T,)."""
+    """Find the sound of a whole recording.
+
+    Args:
+        wave: (T,).
+        rate_hz: its rate in Hz.
+    """
     envelope = Envelope(rate_hz)
     envelope.add(wave)
     return envelope.sound()
 
 
+def beginning(samples: int, window: int) -> Sound:
+    """Take the first window of a recording as it is, as the released XLSR-MamBo was trained and measured.
+
+    Args:
+        samples: of the recording.
+        window: samples of a window; a shorter recording is tiled to it.
+    """
+    return Sound(0, min(samples, window), 0.0)
+
+
 def part(wave: np.ndarray, sound: Sound) -> np.ndarray:
-    """Give the samples of a recording (T,) that are heard, without zeros and noise."""
+    """Give the samples of a recording that are heard, without zeros and noise.
+
+    Args:
+        wave: (T,).
+        sound: what of it is heard.
+    """
     return wave[max(0, sound.start) : max(0, sound.end)]
 
 
@@ -123,6 +147,8 @@ def _sounding(chunks: Iterable[np.ndarray], sound: Sound) -> Iterator[np.ndarray
     for chunk in chunks:
         yield chunk[max(0, sound.start - at) : max(0, sound.end - at)]
         at += len(chunk)
+        if at >= sound.end:
+            break
     yield np.zeros(max(0, sound.end - at), np.float32)
 
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from auricle.audio.hearing import FLOOR_DB, LEAD_S, Envelope, Sound, beginning, heard, part, sound_of
 from auricle.data.clips import windows
-from auricle.systems.mambo.preparation import FLOOR_DB, LEAD_S, Envelope, Sound, heard, part, sound_of
 
 RATE = 16000
 
@@ -93,3 +93,20 @@ def test_digital_silence_inside_a_recording_is_no_window():
 
 def test_a_recording_without_power_is_taken_whole():
     assert sound_of(np.zeros(1600, np.float32), RATE) == Sound(0, 1600, 0.0)
+
+
+def test_the_beginning_is_the_first_window_as_it_is_or_tiled():
+    wave = burst(0.5, 2.0, 0.5)
+    ((start, window),) = heard([wave[:9000], wave[9000:]], beginning(len(wave), 30_000), 30_000)
+    assert start == 0
+    assert np.array_equal(window, wave[:30_000])
+    ((_, tiled),) = heard([wave], beginning(len(wave), 66_800), 66_800)
+    assert np.array_equal(tiled, np.tile(wave, 2)[:66_800])
+
+
+def test_what_comes_after_the_heard_part_is_not_asked_for():
+    def pieces():
+        yield burst(0.0, 1.0, 0.0)
+        raise AssertionError("a piece too many")
+
+    assert len(list(heard(pieces(), beginning(48_000, 12_000), 12_000))) == 1
