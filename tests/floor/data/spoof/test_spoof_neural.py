@@ -26,7 +26,9 @@ def test_the_weights_in_the_package_are_whole_small_and_finite(name):
 
 
 @pytest.mark.parametrize("name", KINDS)
-@pytest.mark.parametrize("fault", ["missing", "a weight too few", "a weight too many", "another shape", "no file of weights"])
+@pytest.mark.parametrize(
+    "fault", ["missing", "a weight too few", "a weight too many", "another shape", "no file of weights"]
+)
 def test_other_weights_are_refused_by_name(name, fault, tmp_path, monkeypatch):
     monkeypatch.setattr(neural, "WEIGHTS", tmp_path)
     state = {key: tensor.clone() for key, tensor in KINDS[name]().state_dict().items()}
@@ -90,7 +92,9 @@ def made_corpus(monkeypatch, tmp_path):
                 @staticmethod
                 def mono():
                     time = np.arange(round(self.duration_s * 16000)) / 16000
-                    return (0.1 * np.sin(2 * np.pi * 150 * time) + 0.05 * np.sin(2 * np.pi * 900 * time)).astype(np.float32)
+                    return (0.1 * np.sin(2 * np.pi * 150 * time) + 0.05 * np.sin(2 * np.pi * 900 * time)).astype(
+                        np.float32
+                    )
 
             return Audio
 
