@@ -39,23 +39,25 @@ def load(folder: str | Path) -> Any:
     return load_run(folder)
 
 
-def pretrained(system: str) -> Any:
+def pretrained(system: str, model: str | None = None) -> Any:
     """Load the small model of a system that comes in the package: trained on a laptop, for trying, not for deciding.
 
     Args:
         system: its name, such as ``mambo``.
+        model: the preset that it was made with, where several come, such as ``small``; None is the plain one.
 
     Returns:
         As `load`.
 
     Raises:
-        ConfigError: no such system.
+        ConfigError: no such system, or no such model of it.
         CheckpointError: none comes with it.
+        MissingWeights: the model stands on weights that are not installed; the message has the command.
     """
     from auricle.systems import system as find
 
     found = find(system)
-    return found.verb("load")(found.pretrained())
+    return found.verb("load")(found.pretrained(model))
 
 
 def run(system: str, preset: str = "laptop", folder: str | Path | None = None, **settings: Any) -> Any:

@@ -34,6 +34,12 @@ Workers = Annotated[
     int | None,
     typer.Option(help="local: batches at once; ray: processes. As many as fit if not given.", show_default=False),
 ]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        help="Which of the models that come with Auricle answers, such as small; no --run.", show_default=False
+    ),
+]
 Out = Annotated[
     Path | None, typer.Option(help="Write the lines here; after a kill the same command goes on.", show_default=False)
 ]
@@ -55,6 +61,7 @@ def infer(
     out: Out = None,
     out_dir: OutDir = None,
     cache: Cache = None,
+    model: Model = None,
 ) -> None:
     """Answer requests: one JSON line each on standard output, in the order given.
 
@@ -65,6 +72,8 @@ def infer(
     Examples:
 
       auricle infer mambo call.wav
+
+      auricle infer mambo --model small call.wav
 
       auricle infer mambo --run runs/mambo recordings/ > answers.jsonl
 
@@ -85,7 +94,7 @@ def infer(
     spec = find(system).spec
     unread: list[Path] = []
     wanted = asked(spec, inputs or [], requests, text, assigned(values or [], spec), _standard_input(), unread)
-    folder = _folder(system, run)
+    folder = _folder(system, run, model)
     failed = 0
     with _rows_alone() as write:
         if out is not None:
@@ -146,12 +155,16 @@ def _rows_alone() -> Iterator[Callable[[dict[str, Any]], None]]:
         os.close(ours)
 
 
-def _folder(system: str, run: Path | None) -> Path:
+def _folder(system: str, run: Path | None, model: str | None) -> Path:
     """Find the run that answers, and tell on standard error what nobody named: the packaged model, or seed 0."""
     from auricle.core.errors import ConfigError
     from auricle.core.run import RunFolder, seed_zero
     from auricle.systems import system as find
 
+    if model is not None:
+        if run is not None:
+            raise ConfigError("--model names a model that comes with Auricle and --run one of yours; give one of them")
+        return find(system).pretrained(model)
     folder = run or Path("runs") / system
     if run is None and not folder.exists():
         typer.echo(f"nothing is trained in runs/{system}: the small model that comes with Auricle answers", err=True)

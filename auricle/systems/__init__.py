@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 from auricle.core.answers import Answer, Refused
 from auricle.core.config import Config, parse
 from auricle.core.errors import CheckpointError, ConfigError
+from auricle.core.files import read_json
 from auricle.core.names import PAPERS, PRESETS, Spec, paper
 from auricle.core.request import Request
 from auricle.core.run import RunFolder, seed_zero
@@ -103,18 +104,25 @@ class System:
         """Validate a saved config; settings that an older version did not have take their defaults."""
         return parse(type(self.config("laptop")), values)
 
-    def pretrained(self) -> Path:
-        """Give the run folder of the small model that comes in the package.
+    def pretrained(self, model: str | None = None) -> Path:
+        """Give the run folder of a small model that comes in the package.
+
+        Args:
+            model: the preset that it was made with, where several come; None is the one that needs nothing beside it.
 
         Raises:
             CheckpointError: this system has none.
+            ConfigError: it has others.
         """
         folder = Path(str(self._file().__file__)).parent / "pretrained"
         if not (folder / "config.json").is_file():
             raise CheckpointError(
                 f"no model of '{self.name}' comes with Auricle; train one with: auricle run {self.name}"
             )
-        return folder
+        found = {read_json(config)["preset"]: config.parent for config in sorted(folder.rglob("config.json"))}
+        if model is not None and model not in found:
+            raise ConfigError(f"no model {model!r} of '{self.name}' comes with Auricle; there are: {', '.join(found)}")
+        return folder if model is None else found[model]
 
     def infer(self, model: Any, inputs: Iterable[str | Path | Request]) -> Iterator[Answer | Refused]:
         """Answer for requests, files and folders, in order; what cannot be answered gives `Refused`.

@@ -102,6 +102,7 @@ _TABLE = (
     ),
     Family("lpc_pulse", "copy", "lpc", "pulse", _OWN, "all-pole filter driven by pulses and noise"),
     Family("lpc_noise", "copy", "lpc", "noise", _OWN, "all-pole filter driven by noise alone, a whisper"),
+    Family("harmonic", "copy", "harmonic", "copy", _OWN, "sum of harmonics and noise, a sinusoidal model"),
     Family(
         "psola",
         "conversion",
@@ -128,6 +129,22 @@ _TABLE = (
         _OWN,
         "speed or pitch changed by a phase vocoder",
         variants=("stretch-0.90", "stretch-1.10", "pitch-0.87", "pitch-1.15"),
+    ),
+    Family(
+        "neural_upsampling",
+        "copy",
+        "neural_upsampling",
+        "copy",
+        _OWN,
+        "mel spectrum and a small neural vocoder that upsamples it to samples",
+    ),
+    Family(
+        "neural_istft",
+        "copy",
+        "neural_istft",
+        "copy",
+        _OWN,
+        "mel spectrum and a small neural vocoder that predicts magnitude and phase",
     ),
     Family(
         "hibari",

@@ -44,13 +44,23 @@ class PairedBatches:
         splice: share of the fakes that are pasted into their real clip in part only.
         seed: of the order and the draws.
         boost: RawBoost algorithm that distorts every window, 1 to 8; None for none.
+        grid: samples of whose multiples a window begins at one; 1 lets it begin anywhere.
     """
 
     def __init__(
-        self, clips: Clips, *, length: int, batch: int, hop: int, splice: float, seed: int, boost: int | None = None
+        self,
+        clips: Clips,
+        *,
+        length: int,
+        batch: int,
+        hop: int,
+        splice: float,
+        seed: int,
+        boost: int | None = None,
+        grid: int = 1,
     ) -> None:
         self.clips, self.length, self.hop, self.splice, self.seed = clips, length, hop, splice, seed
-        self.boost = boost
+        self.boost, self.grid = boost, grid
         self.pairs = max(1, batch // 2)
         self.real, self.fake = np.flatnonzero(clips.labels), np.flatnonzero(~clips.labels)
         if not len(self.real) or not len(self.fake):
@@ -93,7 +103,7 @@ class PairedBatches:
         wave = self.clips.wave(index)
         if len(wave) <= self.length:
             return level.tile(wave, self.length)
-        start = int(position * (len(wave) - self.length + 1))
+        start = int(position * ((len(wave) - self.length) // self.grid + 1)) * self.grid
         return wave[start : start + self.length]
 
     def _paste(self, waves: np.ndarray, truth: np.ndarray, real: int, draws: np.random.Generator) -> None:

@@ -17,7 +17,7 @@ from auricle.core.seed import rng
 from auricle.data import corpora, embedded, fields, manifest
 from auricle.data.building import audio_folder, build_all
 from auricle.data.labelled import need_both_classes, split_manifest
-from auricle.data.splits import drop_shared_texts, split_groups
+from auricle.data.splits import SHARES, drop_shared_texts, split_groups
 from auricle.data.spoof import FAMILIES
 from auricle.systems.mambo.build import CONTROLS, Utterance, build
 from auricle.systems.mambo.config import DataConfig, MamboConfig
@@ -71,7 +71,7 @@ def _check_network(cfg: MamboConfig) -> None:
 
 def _check_chain(cfg: DataConfig) -> None:
     """Refuse families and channels that there are not, and a corpus whose leak checks cannot be made."""
-    unknown = [name for name in (*cfg.seen, *cfg.unseen) if name not in FAMILIES]
+    unknown = [name for name in (*cfg.seen, *cfg.unseen, *cfg.held_out) if name not in FAMILIES]
     if unknown:
         raise ConfigError(f"no spoof family {', '.join(unknown)}; families: {', '.join(FAMILIES)}")
     unknown = [name for name in (*cfg.channels, *cfg.foreign_channels) if name not in ("none", *CHANNELS)]
@@ -130,7 +130,8 @@ def plan(cfg: DataConfig) -> tuple[list[Utterance], int]:
     for clip in corpora.corpus(cfg.source).clips(kind="speech"):
         if clip.duration_s >= cfg.min_clip_s and clip.speaker_group:
             by_group[clip.split_group].append(clip)
-    assigned = split_groups({group: clips[0].package for group, clips in by_group.items()}, cfg.split)
+    sources = {group: clips[0].package for group, clips in by_group.items()}
+    assigned = split_groups(sources, cfg.split, {**SHARES, "dev": cfg.dev_share})
     by_voice: dict[str, list[embedded.Clip]] = defaultdict(list)
     for clip in (clip for group in sorted(by_group) for clip in by_group[group]):
         by_voice[clip.speaker or ""].append(clip)
@@ -147,15 +148,14 @@ def plan(cfg: DataConfig) -> tuple[list[Utterance], int]:
 def _task(clip: embedded.Clip, split: str, chosen: list[tuple[embedded.Clip, str]], cfg: DataConfig) -> Utterance:
     draws = rng(cfg.seed, "families", clip.id)
     if split == "test":
-        names = [
-            name
-            for name in (*cfg.seen, *cfg.unseen)
-            if FAMILIES[name].needs == "text" or draws.random() < cfg.test_share
-        ]
+        # few clips can be spoken, so an unseen engine that speaks takes all of them
+        all_of = {name for name in cfg.unseen if FAMILIES[name].needs == "text"}
+        names = [name for name in (*cfg.seen, *cfg.unseen) if name in all_of or draws.random() < cfg.test_share]
+        names = [name for name in names if FAMILIES[name].needs != "text" or _speakable(clip)]
     else:
-        count = min(cfg.spoofs_per_clip, len(cfg.seen))
-        names = [cfg.seen[i] for i in draws.choice(len(cfg.seen), count, replace=False)]
-    names = [name for name in names if FAMILIES[name].needs != "text" or _speakable(clip)]
+        known = (*cfg.seen, *(cfg.held_out if split == "dev" else ()))
+        known = tuple(name for name in known if FAMILIES[name].needs != "text" or _speakable(clip))
+        names = [known[i] for i in draws.choice(len(known), min(cfg.spoofs_per_clip, len(known)), replace=False)]
     others = [other for other, where in chosen if where == split and other.speaker_group != clip.speaker_group]
     target = others[int(draws.integers(len(others)))].id if others else None
     if target is None:

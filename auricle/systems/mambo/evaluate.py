@@ -121,29 +121,32 @@ def baseline_rows(
     baselines: Mapping[str, np.ndarray],
     beside: Beside,
 ) -> list[MetricRow]:
-    """Give the rows of the baselines, and the paired difference to LFCC+GMM on seen families."""
+    """Give the rows of the baselines, and the paired differences to LFCC+GMM on seen and unseen families."""
     rows: list[MetricRow] = []
     for name, values in baselines.items():
         rows += beside(f"the rows of {name}", partial(table.groups, values, test, name, each=False)) or []
     rows.append(percent("eer", 0.5, len(test), group="pooled", baseline="constant"))
-    seen = test.labels | np.isin(test.values(fields.FAMILY), cfg.data.seen)
-    if "lfcc_gmm" not in baselines or not (seen & ~test.labels).any():
+    if "lfcc_gmm" not in baselines:
         return rows
 
-    def paired() -> MetricRow:
-        clips = test.where(seen)
+    def paired(group: str, chosen: np.ndarray) -> MetricRow:
+        clips = test.where(chosen)
         pair = paired_bootstrap(
-            scores[seen],
-            baselines["lfcc_gmm"][seen],
+            scores[chosen],
+            baselines["lfcc_gmm"][chosen],
             clips.labels,
             speakers(clips),
             cfg.eval.bootstrap,
             seed=derive(cfg.seed, "paired"),
         )
-        return percent("eer minus lfcc_gmm", pair.difference, len(clips), pair.ci95, group="seen")
+        return percent("eer minus lfcc_gmm", pair.difference, len(clips), pair.ci95, group=group)
 
-    row = beside("the difference to lfcc_gmm", paired)
-    return rows if row is None else [*rows, row]
+    for group, families in (("seen", cfg.data.seen), ("unseen", cfg.data.unseen)):
+        chosen = test.labels | np.isin(test.values(fields.FAMILY), families)
+        if (chosen & ~test.labels).any():
+            row = beside(f"the difference to lfcc_gmm, {group}", partial(paired, group, chosen))
+            rows += [] if row is None else [row]
+    return rows
 
 
 def speech_rows(seed: int) -> list[MetricRow]:
@@ -203,25 +206,31 @@ def pool_runs(folders: Sequence[Path]) -> Report:
         DataError: a folder without a report or scores.
     """
     pooled = pool([Report.load(folder / "report.json") for folder in folders])
-    pairs = []
-    for folder in folders:
-        seen = set(RunFolder(folder).saved_config()["config"]["data"]["seen"])
-        rows = [
-            row
-            for row in read_jsonl(folder / "scores" / "test.jsonl")
-            if row[fields.LABEL] == fields.BONAFIDE or row[fields.FAMILY] in seen
-        ]
-        if rows and all("lfcc_gmm" in row and row[fields.SPEAKER_GROUP] for row in rows):
-            scores, baseline = (np.array([row[name] for row in rows]) for name in ("score", "lfcc_gmm"))
-            labels = np.array([row[fields.LABEL] == fields.BONAFIDE for row in rows])
-            pairs.append(PairedScores(scores, baseline, labels, np.array([row[fields.SPEAKER_GROUP] for row in rows])))
-    if len(pairs) < len(folders):
-        return pooled
-    gap = paired_bootstrap_runs(pairs, seed=0)
-    trials = sum(int(np.size(pair.labels)) for pair in pairs)
-    row = percent("eer minus lfcc_gmm", gap.difference, trials, gap.ci95, group="seen, paired over voices")
-    row = row.model_copy(update={"n_seeds": len(pairs), "data": pooled.data})
-    return pooled.model_copy(update={"metrics": [*pooled.metrics, row]})
+    rows = []
+    for group in ("seen", "unseen"):
+        pairs = [pair for folder in folders if (pair := _paired_scores(folder, group)) is not None]
+        if len(pairs) < len(folders):
+            continue
+        gap = paired_bootstrap_runs(pairs, seed=0)
+        trials = sum(int(np.size(pair.labels)) for pair in pairs)
+        row = percent("eer minus lfcc_gmm", gap.difference, trials, gap.ci95, group=f"{group}, paired over voices")
+        rows.append(row.model_copy(update={"n_seeds": len(pairs), "data": pooled.data}))
+    return pooled.model_copy(update={"metrics": [*pooled.metrics, *rows]})
+
+
+def _paired_scores(folder: Path, group: str) -> PairedScores | None:
+    """Give a run's scores beside those of LFCC+GMM on one group of families; None where it has none."""
+    families = set(RunFolder(folder).saved_config()["config"]["data"][group])
+    rows = [
+        row
+        for row in read_jsonl(folder / "scores" / "test.jsonl")
+        if row[fields.LABEL] == fields.BONAFIDE or row[fields.FAMILY] in families
+    ]
+    labels = np.array([row[fields.LABEL] == fields.BONAFIDE for row in rows], dtype=bool)
+    if labels.all() or not all("lfcc_gmm" in row and row[fields.SPEAKER_GROUP] for row in rows):
+        return None
+    scores, baseline = (np.array([row[name] for row in rows]) for name in ("score", "lfcc_gmm"))
+    return PairedScores(scores, baseline, labels, np.array([row[fields.SPEAKER_GROUP] for row in rows]))
 
 
 def evaluate_manifest(cfg: MamboConfig, run: RunFolder, path: str | Path) -> Evaluation:

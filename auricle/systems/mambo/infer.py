@@ -22,6 +22,7 @@ from auricle.audio.hearing import Envelope, Sound, beginning, part
 from auricle.audio.resample import resample
 from auricle.backbones.vad import RATE_HZ as VAD_HZ
 from auricle.backbones.vad import SPEECH, Vad, speech_share
+from auricle.backbones.whisper_front import WhisperFront
 from auricle.core.answers import Detection, Refused
 from auricle.core.errors import AudioError, CheckpointError, ConfigError, DataError
 from auricle.core.request import Request
@@ -246,7 +247,8 @@ def load(folder: str | Path) -> Detector:
     """Load the detector of a run.
 
     Raises:
-        CheckpointError: not a run, not trained, or damaged.
+        CheckpointError: not a run, not trained, or damaged; or other weights of Whisper than it was trained on.
+        MissingWeights: it stands on Whisper, whose weights are not installed.
     """
     trained = open_trained(folder, "mambo", MamboConfig)
     network = Network(trained.cfg)
@@ -256,6 +258,8 @@ def load(folder: str | Path) -> Detector:
         domain = Domain.from_dict(meta["domain"]) if meta["domain"] is not None else None
     except (KeyError, TypeError, DataError) as error:
         raise CheckpointError(f"{trained.final}/meta.json is damaged: {error}") from None
+    if isinstance(network.encoder, WhisperFront):
+        network.encoder.fetch()  # its weights are no part of the run: where they are missing, say so before any audio
     network.eval()
     return Detector(network, trained.cfg, trained.preset, calibration, domain)
 

@@ -185,7 +185,8 @@ class BackEnd(nn.Module):
 class MamBo(nn.Module):
     """Deepfake detector on spectral features or on frames of a self-supervised encoder.
 
-    `lfcc` and `logmel` features pass a small convolutional front end; `ssl` features go straight to the back end.
+    `lfcc` and `logmel` features pass a small convolutional front end; those of `ssl` and `whisper` go straight to the
+    back end.
 
     Raises:
         ConfigError: as `BackEnd`.
@@ -194,7 +195,7 @@ class MamBo(nn.Module):
     def __init__(self, cfg: ModelConfig) -> None:
         super().__init__()
         self.frontend_dim = cfg.frontend_dim
-        self.front = None if cfg.frontend == "ssl" else ConvFrontEnd(cfg.frontend_dim, cfg.d_model)
+        self.front = None if cfg.frontend in ("ssl", "whisper") else ConvFrontEnd(cfg.frontend_dim, cfg.d_model)
         self.back = BackEnd(cfg.frontend_dim if self.front is None else cfg.d_model, cfg)
 
     def forward(self, features: Tensor, mask: Tensor | None = None) -> Output:
@@ -205,7 +206,7 @@ class MamBo(nn.Module):
             mask: (B, T) bool, True where valid; None when all are.
 
         Returns:
-            Logits, frame logits, frame mask and embedding; T' = ceil(T / 2) for spectral features, T for `ssl`.
+            Logits, frame logits, frame mask and embedding; T' = ceil(T / 2) for spectral features, else T.
 
         Raises:
             DataError: shapes do not fit, or a clip without a valid frame.

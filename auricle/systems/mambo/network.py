@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from auricle.audio.spectral import LFCC, LogMel
 from auricle.backbones.speech import SpeechEncoder
+from auricle.backbones.whisper_front import WhisperFront
 from auricle.core.errors import ConfigError
 from auricle.systems.mambo.config import MamboConfig
 from auricle.systems.mambo.model import MamBo, Output
@@ -25,13 +26,14 @@ class Network(nn.Module):
     coefficients carry the traces of synthesis and are some forty times smaller than the lowest.
 
     With a speech encoder (``model.frontend=ssl``) this only sets up its form. Its weights come with a checkpoint of the
-    run or, if none was loaded, from ``model.encoder`` when the first batch passes through.
+    run or, if none was loaded, from ``model.encoder`` when the first batch passes through. Whisper's (``whisper``) are
+    read where they are installed and never written with a run.
 
     Args:
         cfg: the whole config: rate and band of the data, front end and sizes of the model.
 
     Raises:
-        ConfigError: ``ssl`` without an encoder, or at a rate that is not the encoder's.
+        ConfigError: ``ssl`` or ``whisper`` without an encoder, or at a rate that is not the encoder's.
         MissingExtra: ``ssl`` without Transformers.
     """
 
@@ -41,7 +43,7 @@ class Network(nn.Module):
         super().__init__()
         kind, dim, rate_hz = cfg.model.frontend, cfg.model.frontend_dim, cfg.data.rate_hz
         self.spectrum: LFCC | LogMel
-        self.encoder: SpeechEncoder | None = None
+        self.encoder: SpeechEncoder | WhisperFront | None = None
         if kind == "lfcc":
             # as many coefficients as filters: a rotation of the log spectrum that decorrelates it
             self.spectrum = LFCC(
@@ -65,11 +67,13 @@ class Network(nn.Module):
 
     @torch.no_grad()
     def fit_scale(self, waves: Iterable[Tensor]) -> None:
-        """Set the spread of the features from training windows; a speech encoder has none to set.
+        """Set the spread of the features from training windows; a speech encoder that is trained has none to set.
 
         Args:
             waves: batches (B, N) of valid windows.
         """
+        if isinstance(self.encoder, WhisperFront):
+            self.encoder.fit_scale(waves)
         if self.encoder is not None:
             return
         self.scale.fill_(1.0)
@@ -122,16 +126,18 @@ class Network(nn.Module):
         return ((wave * valid).square().sum(1) / lengths).sqrt()
 
 
-def _encoder(cfg: MamboConfig) -> SpeechEncoder:
+def _encoder(cfg: MamboConfig) -> SpeechEncoder | WhisperFront:
     """Set up the speech encoder that the config names."""
     model = cfg.model
+    if cfg.data.rate_hz != SpeechEncoder.rate_hz:
+        raise ConfigError(f"data.rate_hz is {cfg.data.rate_hz}; speech encoders take {SpeechEncoder.rate_hz} Hz")
+    if model.frontend == "whisper" and model.encoder is not None and isinstance(model.encoder_layer, int):
+        return WhisperFront(model.encoder, model.encoder_revision, model.encoder_layer, model.frontend_dim)
     if model.encoder is None or model.encoder_config is None:
         raise ConfigError(
             "model.frontend=ssl needs a speech encoder: give model.encoder=FOLDER (wav2vec 2.0, XLS-R, WavLM or HuBERT "
             "as Transformers saves them) and model.frontend_dim=WIDTH, or use model.frontend=lfcc or logmel"
         )
-    if cfg.data.rate_hz != SpeechEncoder.rate_hz:
-        raise ConfigError(f"data.rate_hz is {cfg.data.rate_hz}; speech encoders take {SpeechEncoder.rate_hz} Hz")
     values = {key: value for key, value in model.encoder_config.items() if key not in ("name", "revision")}
     return SpeechEncoder(
         values,

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from auricle.backbones.whisper_front import WhisperFront
 from auricle.core.run import FINAL, RunFolder, is_main_process
 from auricle.core.seed import derive, rng
 from auricle.data.clips import Clips, batched, load_clips, windows
@@ -46,7 +47,7 @@ def train(cfg: MamboConfig, run: RunFolder) -> Path:
     clips = load_clips(data.load(run, "train"), cfg.data.rate_hz)
     dev_cuts = data.load(run, "dev")
     dev = load_clips(dev_cuts, cfg.data.rate_hz)
-    result = fit_detector(cfg, clips, dev, run.path)
+    result = fit_detector(cfg, clips, dev, run.path, cache=run.cache)
     if not is_main_process():
         return run.checkpoints / FINAL
     network = new_network(cfg)
@@ -69,7 +70,14 @@ def domain_of(cfg: MamboConfig, clips: Clips) -> Domain:
 
 
 def fit_detector(
-    cfg: MamboConfig, clips: Clips, dev: Clips, folder: Path, *, max_steps: int | None = None, progress: bool = True
+    cfg: MamboConfig,
+    clips: Clips,
+    dev: Clips,
+    folder: Path,
+    *,
+    cache: Path | None = None,
+    max_steps: int | None = None,
+    progress: bool = True,
 ) -> FitResult:
     """Train one network; the control detectors of `evaluate` come through here too.
 
@@ -78,11 +86,14 @@ def fit_detector(
         clips: training clips.
         dev: clips that decide which checkpoints are kept.
         folder: where checkpoints and metrics go.
+        cache: folder for features of a frozen encoder; None keeps none.
         max_steps: other than the config's, for controls.
         progress: show a bar.
     """
     length = cfg.data.window
     network = new_network(cfg)
+    if isinstance(network.encoder, WhisperFront) and cache is not None:
+        network.encoder.cache = cache / "whisper"
     first = [windows(clips.wave(index), length)[0] for index in range(len(clips))]
     network.fit_scale(batched(first, cfg.eval.batch))
     batches = PairedBatches(
@@ -93,6 +104,7 @@ def fit_detector(
         splice=cfg.train.splice,
         seed=derive(cfg.seed, "batches"),
         boost=cfg.train.rawboost,
+        grid=max(1, round(cfg.train.grid_s * cfg.data.rate_hz)),
     )
     if cfg.train.rawboost is not None:
         dev = distorted_clips(dev, cfg.train.rawboost, derive(cfg.seed, "dev"))

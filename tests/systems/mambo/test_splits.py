@@ -49,7 +49,7 @@ def test_the_plan_keeps_voices_texts_and_families_apart(split):
     assert not groups["dev"] & (groups["train"] | groups["test"])
     for task in tasks:
         if task.split != "test":
-            assert set(task.families) <= set(cfg.seen)
+            assert set(task.families) <= set(cfg.seen) | (set(cfg.held_out) if task.split == "dev" else set())
         clip = embedded.clip(task.clip)
         assert clip.speaker_group == task.group
         if task.target:
@@ -58,6 +58,10 @@ def test_the_plan_keeps_voices_texts_and_families_apart(split):
             assert FAMILIES[name].needs != "text" or (clip.text and clip.language == "en")
     families = Counter(name for task in tasks if task.split == "test" for name in task.families)
     assert set(families) == set(cfg.seen) | set(cfg.unseen)
+    assert {name for task in tasks if task.split == "dev" for name in task.families} >= set(cfg.held_out)
+    packages = {embedded.clip(task.clip).package for task in tasks if task.split == "dev"}
+    assert len(groups["dev"]) >= 4
+    assert len(packages) >= 3
     words = {
         name: {data._text_key(embedded.clip(task.clip)) for task in tasks if task.split == name} - {""}
         for name in groups
@@ -69,6 +73,35 @@ def test_a_target_is_of_the_same_split():
     tasks, _ = data.plan(DataConfig())
     where = {task.group: task.split for task in tasks}
     assert all(where[embedded.clip(task.target).speaker_group] == task.split for task in tasks if task.target)
+
+
+def test_neural_fakes_stand_on_both_sides():
+    cfg = laptop().data
+    assert {"hibari", "neural_upsampling"} <= set(cfg.seen)
+    assert "neural_istft" in cfg.unseen
+
+
+def test_what_hibari_says_in_training_it_never_says_in_the_test():
+    for split in (0, 1, 2):
+        tasks, _ = data.plan(DataConfig(split=split))
+        said = {
+            name: {
+                data._text_key(embedded.clip(task.clip))
+                for task in tasks
+                if task.split == name and "hibari" in task.families
+            }
+            for name in ("train", "test")
+        }
+        assert said["train"]
+        assert said["test"]
+        assert not said["train"] & said["test"]
+
+
+def test_a_family_cannot_be_held_out_and_in_training_or_test():
+    with pytest.raises(ValueError, match="both seen and held_out: world"):
+        DataConfig(seen=("world",), held_out=("world",))
+    with pytest.raises(ValueError, match="both unseen and held_out: psola"):
+        DataConfig(unseen=("psola",), held_out=("psola",))
 
 
 def test_a_family_cannot_be_seen_and_unseen():
