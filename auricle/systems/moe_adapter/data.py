@@ -194,7 +194,7 @@ def _counts(own: SplitPlan) -> dict[str, Any]:
         "clips": dict(Counter(one.domain for one in own.clips)),
         "recordings": len({recording for one in own.clips for recording in one.recordings}),
         "items": dict(asked),
-        "subsets": dict(sorted(Counter(f"{one.domain}, {one.subset or PROCEDURAL}" for one in own.clips).items())),
+        "subsets": dict(sorted(Counter(f"{one.domain}, {one.subset}" for one in own.clips if one.subset).items())),
     }
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -221,11 +222,10 @@ def _with_clips(
         clip = _clip(cfg, pools, split, domain, one, variant)
         what = _what(one, clip)
         worded = item(f"{split}-{domain}-{one.task}-{number:05d}", domain, one.task, one.options, one.place, what)
-        subset = "" if split == "train" else clip.subset
-        facts = {"recordings": list(clip.recordings)}
+        facts: dict[str, Any] = {"recordings": list(clip.recordings)}
         if one.task == "fact":
             facts |= {"key": one.answer}
-        made.append((clip, replace(worded, clip=clip.id, group=clip.group, subset=subset, facts=facts)))
+        made.append((clip, replace(worded, clip=clip.id, group=clip.group, subset=clip.subset, facts=facts)))
     return made
 
 

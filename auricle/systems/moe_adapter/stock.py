@@ -41,7 +41,7 @@ class Stem:
     Attributes:
         clip: the recording.
         group: voice, kind of sound, or track; in one split only, but for a ``known voice``.
-        subset: ``new voice``, ``known voice``, ``new sound`` or ``new package``.
+        subset: of dev and test ``new voice``, ``known voice``, ``new sound`` or ``new package``; of train ``""``.
         words: what is said, in lower case, each once.
     """
 
@@ -94,6 +94,7 @@ def _add_speech(made: Stock, clips: Sequence[Clip], split: int) -> None:
                 where = text
             elif text != role:
                 continue  # its sentence is another split's
+        subset = "" if where == "train" else subset
         stem = Stem(clip, f"voice {clip.split_group}", subset, frozenset(re.findall(r"[a-z']+", clip.text.lower())))
         for pool, name in _said(clip):
             # only to tell languages are voices of training heard again, with other sentences
@@ -226,7 +227,7 @@ def _share_out(made: Stock, pool: str, label: str, clips: Sequence[Clip], split:
 def _add(made: Stock, split: str, pool: str, label: str, clips: Sequence[Clip], subset: str) -> None:
     for clip in clips:
         group = f"{clip.package} {clip.label} {clip.detail}".strip()
-        made[split][pool][label.replace("_", " ")].append(Stem(clip, group, subset))
+        made[split][pool][label.replace("_", " ")].append(Stem(clip, group, "" if split == "train" else subset))
 
 
 def _add_music(made: Stock, clips: Sequence[Clip], split: int) -> None:
@@ -234,7 +235,9 @@ def _add_music(made: Stock, clips: Sequence[Clip], split: int) -> None:
     titles = {clip.id: f"{clip.label} {clip.detail}".strip() for clip in clips}
     where = split_groups(dict.fromkeys(titles.values(), "music"), split)
     for clip in clips:
-        made[where[titles[clip.id]]]["played"][""].append(Stem(clip, f"music {titles[clip.id]}", "new sound"))
+        split_of = where[titles[clip.id]]
+        subset = "" if split_of == "train" else "new sound"
+        made[split_of]["played"][""].append(Stem(clip, f"music {titles[clip.id]}", subset))
     missing = [name for name in fields.SPLITS if not made[name]["played"][""]]
     if missing:
         raise DataError(f"the corpus has no music for {', '.join(missing)}; use another corpus, or leave out pace")
