@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 from auricle.core.errors import ConfigError, DataError
 from auricle.data.choices import LETTERS, ChoiceItem
@@ -59,7 +60,8 @@ def _item(row: Row, subset: str, root: Path, unpack_to: str | Path | None) -> Ch
     part = re.sub(r"-\d+-of-\d+$", "", row.file.stem)
     name = f"{subset}-{values.get('question_id', f'{part}-{row.number}')}"
     question, options = spoken_options(prompt)
-    facts = {"category": str(values.get("category") or part), "options_in_text": options is not None}
+    category = str(values.get("category") or part)
+    facts: dict[str, Any] = {"category": category, "options_in_text": options is not None}
     if "response" in values:
         facts["output"] = str(values["response"])
     return ChoiceItem(
@@ -72,7 +74,7 @@ def _item(row: Row, subset: str, root: Path, unpack_to: str | Path | None) -> Ch
         evidence=prompt,
         clip=str(audio_of(values.get("audio"), name, root, None if unpack_to is None else Path(unpack_to))),
         group=name,
-        subset=facts["category"],
+        subset=category,
         facts=facts,
     )
 

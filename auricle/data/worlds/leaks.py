@@ -17,7 +17,7 @@ import numpy.typing as npt
 from auricle.core.errors import DataError
 from auricle.data.choices import LETTERS, ChoiceItem
 
-_NEIGHBOURS = 25
+_NEIGHBOURS = 25  # at most; of few items a tenth
 Guess = Callable[[ChoiceItem], Sequence[float]]
 
 
@@ -30,7 +30,7 @@ class Leak:
         accuracy: share of right guesses.
         chance: mean of one over the number of options.
         n: items.
-        bound: accuracy that guessing stays below in 999 of 1,000 sets of as many independent items.
+        bound: accuracy that guessing does not pass in 999 of 1,000 sets of as many clips.
     """
 
     check: str
@@ -114,7 +114,8 @@ def features_only(
     seen, asked = _rows(train, features), _rows(_answered(test), features)
     scale = np.where(seen.std(axis=0) > 0, seen.std(axis=0), 1.0)
     apart = np.square((asked[:, None] - seen[None]) / scale).sum(axis=2)
-    nearest = np.argsort(apart, axis=1, kind="stable")[:, :_NEIGHBOURS]
+    count = max(1, min(_NEIGHBOURS, len(train) // 10))
+    nearest = np.argsort(apart, axis=1, kind="stable")[:, :count]
     counts = {item.id: Counter(known[row].tolist()) for item, row in zip(test, nearest, strict=True)}
     return _scored(check, lambda item: [counts[item.id][option] for option in item.options], test)
 
@@ -140,11 +141,13 @@ def _answered(items: Sequence[ChoiceItem]) -> Sequence[ChoiceItem]:
 
 def _scored(check: str, guess: Guess, test: Sequence[ChoiceItem]) -> Leak:
     """Score guesses; where several options are as likely, each is taken in its share."""
+    from scipy.stats import binom
+
     shares = []
     for item in _answered(test):
         values = np.asarray(guess(item), float)
         best = np.flatnonzero(values == values.max())
         shares.append(1 / len(best) if _place(item) in best else 0.0)
     chance = float(np.mean([1 / len(item.options) for item in test]))
-    spread = np.sqrt(chance * (1 - chance) / len(test))
-    return Leak(check, float(np.mean(shares)), chance, len(test), chance + 3.09 * float(spread))
+    clips = len({item.clip or item.id for item in test})
+    return Leak(check, float(np.mean(shares)), chance, len(test), float(binom.ppf(0.999, clips, chance)) / clips)

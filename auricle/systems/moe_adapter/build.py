@@ -10,10 +10,10 @@ from auricle.audio import channel, level, noise
 from auricle.core.seed import rng
 from auricle.data.worlds import events, tunes
 from auricle.data.worlds.events import RATE_HZ
+from auricle.data.worlds.recordings import SAID_S, SHORT_S, Stem, sounding
 from auricle.systems.moe_adapter.config import DataConfig
 from auricle.systems.moe_adapter.plan import ClipPlan
 from auricle.systems.moe_adapter.questions import TIMES
-from auricle.systems.moe_adapter.stock import SAID_S, SHORT_S, Stem, sounding
 
 _TAPE_S = 60
 _IN_A_ROW_S = 1.0  # longest part of a sound where two are heard
@@ -76,7 +76,7 @@ class Maker:
                 return tunes.chord(plan.answer, seconds, player, draws)
             if plan.kind == "contour":
                 return tunes.melody(plan.answer, seconds, player, draws)
-            return tunes.tune(draws.integers(-6, 7, int(draws.integers(3, 7))), seconds, player, draws)
+            return tunes.tune(draws.integers(-6, 7, int(draws.integers(3, 7))).tolist(), seconds, player, draws)
         return events.placed(heard(plan.stems[0]), samples, draws)
 
     def _recorded(self, stem: Stem, draws: np.random.Generator) -> np.ndarray:
@@ -90,7 +90,7 @@ class Maker:
         player = tunes.Player(str(draws.choice(tunes.INSTRUMENTS)), draws)
         steps = tunes.CHORDS[str(draws.choice(list(tunes.CHORDS)))]
         root_hz = 262 * 2 ** (float(draws.uniform(0, 12)) / 12)
-        return np.sum([player.note(root_hz * 2 ** (step / 12), 0.28) for step in steps], axis=0)
+        return np.sum(np.stack([player.note(root_hz * 2 ** (step / 12), 0.28) for step in steps]), axis=0)
 
     def _drummed(self, hit: np.ndarray, draws: np.random.Generator) -> np.ndarray:
         """Strike a drum three to six times, in a rhythm like a tune's."""

@@ -25,11 +25,11 @@ from auricle.data.choices import ChoiceItem, read_items, write_items
 from auricle.data.tape import read_tape, write_tape
 from auricle.data.worlds.events import RATE_HZ
 from auricle.data.worlds.leaks import Leak, check_leaks, features_only
+from auricle.data.worlds.recordings import stock
 from auricle.systems.moe_adapter.build import Maker
 from auricle.systems.moe_adapter.config import MoeAdapterConfig
 from auricle.systems.moe_adapter.plan import ClipPlan, SplitPlan, facts_of, plan
 from auricle.systems.moe_adapter.questions import FACTS, lessons
-from auricle.systems.moe_adapter.stock import stock
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -17,6 +17,7 @@ from auricle.core.errors import DataError
 from auricle.core.seed import rng
 from auricle.data.choices import OPTIONS, ChoiceItem, balanced, option_sets
 from auricle.data.worlds.events import PACES
+from auricle.data.worlds.recordings import Stem, Stock
 from auricle.data.worlds.tunes import CHORDS, CONTOURS, INSTRUMENTS, TEMPI_BPM
 from auricle.systems.moe_adapter.config import DOMAINS, DataConfig
 from auricle.systems.moe_adapter.questions import (
@@ -28,7 +29,6 @@ from auricle.systems.moe_adapter.questions import (
     item,
     orders,
 )
-from auricle.systems.moe_adapter.stock import Stem, Stock
 
 _FIXED = {"mode": tuple(CHORDS), "tempo": tuple(TEMPI_BPM), "contour": tuple(CONTOURS), "pace": tuple(PACES)}
 _WORD_TRIES = 200

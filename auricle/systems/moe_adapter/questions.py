@@ -8,25 +8,6 @@ from typing import NamedTuple
 from auricle.core.seed import rng
 from auricle.data.choices import ChoiceItem, balanced, option_sets
 
-_UNITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
-_TEENS = ("thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty")
-_TENS = {"30": "thirty", "40": "forty", "50": "fifty", "60": "sixty", "70": "seventy", "80": "eighty", "90": "ninety"}
-NUMBERS = {str(number): word for number, word in enumerate(_UNITS + _TEENS)} | _TENS
-LANGUAGES = {
-    "be": "Belarusian",
-    "bg": "Bulgarian",
-    "ca": "Catalan",
-    "cs": "Czech",
-    "da": "Danish",
-    "de": "German",
-    "el": "Greek",
-    "en": "English",
-    "es": "Spanish",
-    "fr": "French",
-    "it": "Italian",
-    "ro": "Romanian",
-    "ru": "Russian",
-}
 TIMES = ("once", "twice", "three times", "four times")
 COLOURS = ("red", "green", "blue", "yellow", "black", "white", "orange", "purple")
 FACTS = "facts"  # the set of texts that teaches the table

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import comb
+
 import numpy as np
 import pytest
 
@@ -91,7 +93,9 @@ def test_a_level_that_follows_the_answer_is_found():
 def test_the_bound_holds_for_guessing():
     """Of 200 random guessers at most one is above the bound, which 999 of 1,000 stay below."""
     leak = options_only(fair("train"), fair("test"))
-    assert leak.bound == pytest.approx(0.25 + 3.09 * np.sqrt(0.25 * 0.75 / 240))
+    assert leak.bound == 81 / 240
+    assert sum(comb(240, k) * 0.25**k * 0.75 ** (240 - k) for k in range(82)) > 0.999
+    assert sum(comb(240, k) * 0.25**k * 0.75 ** (240 - k) for k in range(81)) < 0.999
     draws = np.random.default_rng(0)
     above = sum(
         Leak("guess", float(np.mean(draws.random(240) < 0.25)), 0.25, 240, leak.bound).leaks for _ in range(200)

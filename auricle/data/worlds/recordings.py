@@ -1,6 +1,6 @@
-"""What the world is made of: recordings by what they are the answer to, apart by voice, recording and package.
+"""Recordings of a corpus by what they are the answer to, in three splits: apart by voice, recording and package.
 
-Speech: a voice is in one split, and of languages with one voice the sentences are (``known voice``). Sounds: kinds of a
+Speech: a voice is in one split; of languages with one voice its sentences are (``known voice``). Sounds: kinds of a
 package (such as footsteps on snow) are in one split where a class has four, else recordings are; two small packages
 are in the test set alone (``new package``). Music is procedural but for drums, loops and tracks, which are apart too.
 """
@@ -23,7 +23,26 @@ from auricle.data import corpora, fields
 from auricle.data.embedded import Clip
 from auricle.data.splits import drop_shared_texts, split_groups
 from auricle.data.worlds.events import RATE_HZ
-from auricle.systems.moe_adapter.questions import LANGUAGES, NUMBERS
+
+_UNITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+_TEENS = ("thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty")
+_TENS = {"30": "thirty", "40": "forty", "50": "fifty", "60": "sixty", "70": "seventy", "80": "eighty", "90": "ninety"}
+NUMBERS = {str(number): word for number, word in enumerate(_UNITS + _TEENS)} | _TENS
+LANGUAGES = {
+    "be": "Belarusian",
+    "bg": "Bulgarian",
+    "ca": "Catalan",
+    "cs": "Czech",
+    "da": "Danish",
+    "de": "German",
+    "el": "Greek",
+    "en": "English",
+    "es": "Spanish",
+    "fr": "French",
+    "it": "Italian",
+    "ro": "Romanian",
+    "ru": "Russian",
+}
 
 ACTED = "flight-of-the-amazon-queen"  # English alone: as language items these clips would be told by their style
 HELD = ("gcompris-qt-data", "sound-theme-freedesktop")  # packages of sounds that are in the test set alone
