@@ -37,9 +37,11 @@ from auricle.data.protocols.dfadd import read_dfadd
 from auricle.data.protocols.envsdd import read_envsdd
 from auricle.data.protocols.ft_labels import read_ft_labels
 from auricle.data.protocols.in_the_wild import read_in_the_wild
+from auricle.data.protocols.mmau import read_mmau
 from auricle.data.protocols.row import ProtocolRow
 from auricle.data.protocols.table import PROTOCOLS, Protocol, protocol, read
 from auricle.data.protocols.trial_tables import read_trials, write_trials
+from auricle.data.protocols.voicebench import read_voicebench
 from auricle.data.protocols.voxceleb import PairTrial, read_voxceleb
 
 __all__ = [
@@ -81,7 +83,9 @@ __all__ = [
     "read_fakemusiccaps",
     "read_ft_labels",
     "read_in_the_wild",
+    "read_mmau",
     "read_trials",
+    "read_voicebench",
     "read_voxceleb",
     "scored_trials",
     "to_manifest",
