@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -49,7 +51,7 @@ def set_level(wave: npt.NDArray[np.floating], level_db: float = -26.0, peak: flo
     return (wave * gain).astype(np.float32)
 
 
-def tile(wave: npt.NDArray[np.floating], length: int) -> npt.NDArray[np.floating]:
+def tile(wave: npt.NDArray[Any], length: int) -> npt.NDArray[Any]:
     """Repeat a waveform along its last axis until it has at least `length` samples, then cut it to `length`.
 
     Raises:

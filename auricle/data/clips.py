@@ -123,7 +123,8 @@ def windows(wave: np.ndarray, length: int) -> np.ndarray:
         (W, length) or (W, length, F), W at least 1.
     """
     if len(wave) <= length:
-        return wave[level.tile(np.arange(len(wave)), length)][None]
+        tiled: np.ndarray = wave[level.tile(np.arange(len(wave)), length)][None]
+        return tiled
     starts = list(range(0, len(wave) - length + 1, max(1, length // 2)))
     if starts[-1] + length < len(wave):
         starts.append(len(wave) - length)

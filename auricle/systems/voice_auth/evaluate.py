@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from auricle.backbones.classical import numbers
-from auricle.core.errors import ConfigError
+from auricle.core.errors import CheckpointError, ConfigError
 from auricle.core.report import MetricRow
 from auricle.core.run import RunFolder
 from auricle.data import fields
@@ -22,13 +22,14 @@ from auricle.metrics.audit import AttackTrials, Audit, AuditRow, audit
 from auricle.metrics.scores import ALL
 from auricle.report.evaluation import Evaluation
 from auricle.report.spared import Spared
+from auricle.systems.detections import LoneDetector, measured
 from auricle.systems.voice_auth import controls, data, sweeps
 from auricle.systems.voice_auth.clips import ATTACK, ENROL, ROLE, TARGET, TARGET_GROUP, genuine_and_attacks, of_split
 from auricle.systems.voice_auth.config import VoiceAuthConfig
 from auricle.systems.voice_auth.contents import SETTINGS, need_unchanged
 from auricle.systems.voice_auth.detectors import scores_of
 from auricle.systems.voice_auth.embeddings import Embedder
-from auricle.systems.voice_auth.infer import VoiceLogin, load_login
+from auricle.systems.voice_auth.infer import VoiceLogin, load
 from auricle.systems.voice_auth.page import page
 from auricle.systems.voice_auth.rows import (
     audit_of,
@@ -56,7 +57,9 @@ def evaluate(cfg: VoiceAuthConfig, run: RunFolder) -> Evaluation:
         The verifier on all voices, both halves on the test voices, baselines, leave-one-generator-out matrix, sweeps,
         threshold transfer, leak check.
     """
-    login = load_login(run.path)
+    login = load(run.path)
+    if isinstance(login, LoneDetector):
+        raise CheckpointError(f"{run.path} is a detector alone; audit it in a run of its own: detector.run={run.path}")
     need_unchanged(cfg, login.contents, SETTINGS if cfg.eval.controls else SETTINGS[:-2])  # controls hear those
     spared = Spared()
     clips = data.load(cfg, run)
@@ -192,6 +195,8 @@ def clip_rows(clips: Clips, scores: np.ndarray) -> list[dict[str, Any]]:
 def evaluate_manifest(cfg: VoiceAuthConfig, run: RunFolder, path: str | Path) -> Evaluation:
     """Audit a trained run on trials of the user's own clips; the thresholds are set on those trials' impostors.
 
+    Of a detector alone the error rate is measured, on a labelled manifest.
+
     Args:
         cfg: the run's config.
         run: a trained run.
@@ -200,7 +205,9 @@ def evaluate_manifest(cfg: VoiceAuthConfig, run: RunFolder, path: str | Path) ->
     Raises:
         DataError: a list that cannot carry an audit, or files that are no usable audio; each is named.
     """
-    login = load_login(run.path)
+    login = load(run.path)
+    if isinstance(login, LoneDetector):
+        return measured(login, path)
     trials = score_trials(login, path)
     threshold = login.calibration.threshold if trials.detector is not None else None
     result = audit_of(cfg, trials, detector_threshold=threshold)

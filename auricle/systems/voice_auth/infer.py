@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -191,21 +191,6 @@ class VoiceLogin(Hearing):
             yield "no-detector: the run has a score file, so only the verifier decides"
 
 
-def load_login(folder: str | Path) -> VoiceLogin:
-    """Load a run that can be audited.
-
-    Raises:
-        CheckpointError: as `load`, or a run that is a detector alone.
-    """
-    model = load(folder)
-    if isinstance(model, VoiceLogin):
-        return model
-    raise CheckpointError(
-        f"{folder} is a detector alone, without a verifier and voices; audit it with: auricle run voice_auth --run NEW "
-        f"detector.run={folder}"
-    )
-
-
 def load(folder: str | Path) -> VoiceLogin | LoneDetector:
     """Load a trained run, or a detector alone, from its folder.
 
@@ -244,6 +229,6 @@ def infer(model: VoiceLogin | LoneDetector, requests: Iterable[Request]) -> Iter
     """
     if isinstance(model, VoiceLogin):
         _ = model.verifier, model.detector  # loaded here, once, and not in several threads at a time
-    answer: LoginAnswer | Detection | None
-    for clip, answer in score_files(model.answers, requests, BATCH, longest_s=LONGEST_S):
+    score: Callable[[Sequence[Decoded]], Sequence[LoginAnswer | Detection]] = model.answers
+    for clip, answer in score_files(score, requests, BATCH, longest_s=LONGEST_S):
         yield Refused(clip.input, str(clip.error)) if answer is None else answer

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from auricle.backbones.released import aasist, read_state, xlsr_aasist
 from auricle.core.errors import ConfigError
-from auricle.data.cut_audio import mono_cut
 from auricle.metrics.calibration import UNCALIBRATED, calibrate
+from auricle.systems.detections import cut_scores
 from auricle.systems.releases import configured, fill, labelled_cuts, write_run
 from auricle.systems.voice_auth.config import paper
 from auricle.systems.voice_auth.detectors import TrainedDetector
@@ -37,7 +37,6 @@ def imported(checkpoint: Path, out: Path, part: str | None, dev: Path | None, en
     if dev is not None:
         cuts, real = labelled_cuts(dev)
         detector = TrainedDetector(network, cfg.data.rate_hz, cfg.eval.batch)
-        scores = [detector.scores([wave], [rate_hz])[0] for wave, rate_hz, _ in map(mono_cut, cuts)]
-        calibration, notes = calibrate(scores, real).to_dict(), found.notes
+        calibration, notes = calibrate(cut_scores(detector, cuts), real).to_dict(), found.notes
     meta = {"part": DETECTOR, "calibration": calibration}
     return write_run(out, "voice_auth", cfg, network, meta, checkpoint, (*notes, TUNING.format(out)))
