@@ -125,7 +125,7 @@ def _trained(cfg: MamboConfig, run: RunFolder, name: str, train: Clips, dev: Cli
     seeded = override(cfg, [f"seed={derive(cfg.seed, 'control', name) % 2**31}"])
     folder = run.checkpoints / "controls" / name
     result = fit_detector(seeded, train, dev, folder, cache=run.cache, max_steps=cfg.eval.control_steps, progress=False)
-    network = new_network(seeded)
+    network = new_network(seeded, run.cache)
     load_model(result.best[0].path, network)
     return score_clips(network, test, cfg.data.window, cfg.eval.batch)
 

@@ -91,9 +91,7 @@ def fit_detector(
         progress: show a bar.
     """
     length = cfg.data.window
-    network = new_network(cfg)
-    if isinstance(network.encoder, WhisperFront) and cache is not None:
-        network.encoder.cache = cache / "whisper"
+    network = new_network(cfg, cache)
     first = [windows(clips.wave(index), length)[0] for index in range(len(clips))]
     network.fit_scale(batched(first, cfg.eval.batch))
     batches = PairedBatches(
@@ -122,10 +120,18 @@ def fit_detector(
     )
 
 
-def new_network(cfg: MamboConfig) -> Network:
-    """Build the network with the weights that the run's seed gives."""
+def new_network(cfg: MamboConfig, cache: Path | None = None) -> Network:
+    """Build the network with the weights that the run's seed gives.
+
+    Args:
+        cfg: the run's config.
+        cache: folder for features of a frozen encoder; None keeps none.
+    """
     seed_everything(derive(cfg.seed, "weights"))
-    return Network(cfg)
+    network = Network(cfg)
+    if isinstance(network.encoder, WhisperFront) and cache is not None:
+        network.encoder.cache = cache / "whisper"
+    return network
 
 
 @dataclass(frozen=True)
