@@ -17,7 +17,6 @@ from auricle.data.clips import Clips, load_clips
 from auricle.metrics.detection import eer
 from auricle.metrics.rows import percent
 from auricle.systems.mambo import data
-from auricle.systems.mambo.clips import splice
 from auricle.systems.mambo.config import MamboConfig
 from auricle.systems.mambo.network import HOP_S
 from auricle.systems.mambo.preparation import Sound, heard, sound_of
@@ -25,6 +24,7 @@ from auricle.systems.mambo.rows import Beside, Table
 from auricle.systems.mambo.scoring import score_clips, score_windows
 from auricle.systems.mambo.train import fit_detector, frame_truth, new_network
 from auricle.train.checkpoint import load_model
+from auricle.train.pairs import splice
 
 SAME, FOREIGN = "recoded", "recoded_foreign"
 FEWEST = 20  # clips of each class below which a held-out source says nothing

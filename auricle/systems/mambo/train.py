@@ -18,15 +18,15 @@ from auricle.data.clips import Clips, batched, load_clips, windows
 from auricle.metrics.calibration import calibrate
 from auricle.metrics.detection import eer
 from auricle.systems.mambo import data
-from auricle.systems.mambo.clips import Batch, PairedBatches, distorted_clips
 from auricle.systems.mambo.config import MamboConfig, TrainConfig
 from auricle.systems.mambo.domain import Domain, describe, fit_domain
-from auricle.systems.mambo.loss import focal, weighted_cross_entropy
 from auricle.systems.mambo.network import HOP_S, Network
 from auricle.systems.mambo.scoring import score_clips, score_cuts
 from auricle.train.checkpoint import average, load_weights, save_model
 from auricle.train.loop import FitResult, fit
+from auricle.train.pairs import Batch, PairedBatches, distorted_clips
 from auricle.train.seed import seed_everything
+from auricle.train.two_class_loss import focal, weighted_cross_entropy
 
 DOMAIN_CLIPS = 400
 
