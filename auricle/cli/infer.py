@@ -73,8 +73,6 @@ def infer(
 
       auricle infer mambo call.wav
 
-      auricle infer mambo --model small call.wav
-
       auricle infer mambo --run runs/mambo recordings/ > answers.jsonl
 
       auricle infer mambo recordings/ --out answers.jsonl --engine ray --workers 8

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -101,8 +102,8 @@ def say_again(model: Vocoder, wave: NDArray[np.float32], rate_hz: int, name: str
 
 
 @functools.cache
-def shipped(kind: type[Vocoder], name: str) -> Vocoder:
+def shipped(kind: Callable[[], Vocoder], name: str) -> Vocoder:
     """Give a family's vocoder with its weights, read once a process."""
     # `load_vocoder` overwrites every weight, so what is drawn here must not move the caller's generator
     with torch.random.fork_rng(devices=[]):
-        return load_vocoder(kind(), name)  # type: ignore[call-arg]
+        return load_vocoder(kind(), name)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,7 @@ from auricle.data.spoof.result import rms_of
 
 # of the corpus `rec`; the embedded corpus holds nothing of them
 PACKAGES = ("tuxpaint-stamps-default", "fillets-ng-data-cs", "klettres-data")
-VOCODERS: dict[str, type[Vocoder]] = {
+VOCODERS: dict[str, Callable[[], Vocoder]] = {
     neural_upsampling.NAME: neural_upsampling.Upsampler,
     neural_istft.NAME: neural_istft.SpectralVocoder,
 }
@@ -51,7 +52,8 @@ class Adversary(nn.Module):
             sizes = [(1, width, (1, 2)), (width, width, (1, 2)), (width, 2 * width, (2, 2)), (2 * width, 1, (1, 1))]
             return nn.ModuleList([nn.Conv2d(a, b, (3, 5), stride=step, padding=(1, 2)) for a, b, step in sizes])
 
-        self.towers = nn.ModuleList([tower() for _ in RESOLUTIONS])
+        self.towers: list[nn.ModuleList] = [tower() for _ in RESOLUTIONS]
+        self.all = nn.ModuleList(self.towers)
 
     def forward(self, wave: Tensor) -> list[list[Tensor]]:
         """Give the layers of each tower, the opinion last, for (B, T)."""
@@ -137,10 +139,10 @@ def train(name: str, seconds: float, seed: int) -> Vocoder:
         made = model(real)
         loss = spectral = spectral_loss(made, real, mels)
         if share > ADVERSARY_FROM:
-            false = sum(F.relu(1 + layers[-1]).mean() for layers in adversary(made.detach()))
-            true = sum(F.relu(1 - layers[-1]).mean() for layers in adversary(real))
+            wrong = [F.relu(1 + layers[-1]).mean() for layers in adversary(made.detach())]
+            wrong += [F.relu(1 - layers[-1]).mean() for layers in adversary(real)]
             judges.zero_grad()
-            (true + false).backward()  # type: ignore[union-attr]
+            torch.autograd.backward(torch.stack(wrong).sum())
             judges.step()
             with torch.no_grad():
                 wanted = adversary(real)
@@ -149,7 +151,7 @@ def train(name: str, seconds: float, seed: int) -> Vocoder:
                 for one, other in zip(got[:-1], want[:-1], strict=True):
                     loss = loss + 0.3 * (one - other).abs().mean()
         makes.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(model.parameters(), 10.0)
         makes.step()
         step += 1

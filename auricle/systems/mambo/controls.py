@@ -18,13 +18,13 @@ from auricle.data.clips import Clips, load_clips
 from auricle.metrics.detection import eer
 from auricle.metrics.rows import percent
 from auricle.systems.mambo import data
-from auricle.systems.mambo.clips import splice
 from auricle.systems.mambo.config import MamboConfig
 from auricle.systems.mambo.network import HOP_S
 from auricle.systems.mambo.rows import Beside, Table
 from auricle.systems.mambo.scoring import score_clips, score_windows
 from auricle.systems.mambo.train import fit_detector, frame_truth, new_network
 from auricle.train.checkpoint import load_model
+from auricle.train.pairs import splice
 
 SAME, FOREIGN = "recoded", "recoded_foreign"
 FEWEST = 20  # clips of each class below which a held-out source says nothing
@@ -125,7 +125,7 @@ def _trained(cfg: MamboConfig, run: RunFolder, name: str, train: Clips, dev: Cli
     seeded = override(cfg, [f"seed={derive(cfg.seed, 'control', name) % 2**31}"])
     folder = run.checkpoints / "controls" / name
     result = fit_detector(seeded, train, dev, folder, cache=run.cache, max_steps=cfg.eval.control_steps, progress=False)
-    network = new_network(seeded)
+    network = new_network(seeded, run.cache)
     load_model(result.best[0].path, network)
     return score_clips(network, test, cfg.data.window, cfg.eval.batch)
 

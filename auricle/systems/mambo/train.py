@@ -18,15 +18,15 @@ from auricle.data.clips import Clips, batched, load_clips, windows
 from auricle.metrics.calibration import calibrate
 from auricle.metrics.detection import eer
 from auricle.systems.mambo import data
-from auricle.systems.mambo.clips import Batch, PairedBatches, distorted_clips
 from auricle.systems.mambo.config import MamboConfig, TrainConfig
 from auricle.systems.mambo.domain import Domain, describe, fit_domain
-from auricle.systems.mambo.loss import focal, weighted_cross_entropy
 from auricle.systems.mambo.network import HOP_S, Network
 from auricle.systems.mambo.scoring import score_clips, score_cuts
 from auricle.train.checkpoint import average, load_weights, save_model
 from auricle.train.loop import FitResult, fit
+from auricle.train.pairs import Batch, PairedBatches, distorted_clips
 from auricle.train.seed import seed_everything
+from auricle.train.two_class_loss import focal, weighted_cross_entropy
 
 DOMAIN_CLIPS = 400
 
@@ -91,9 +91,7 @@ def fit_detector(
         progress: show a bar.
     """
     length = cfg.data.window
-    network = new_network(cfg)
-    if isinstance(network.encoder, WhisperFront) and cache is not None:
-        network.encoder.cache = cache / "whisper"
+    network = new_network(cfg, cache)
     first = [windows(clips.wave(index), length)[0] for index in range(len(clips))]
     network.fit_scale(batched(first, cfg.eval.batch))
     batches = PairedBatches(
@@ -122,10 +120,18 @@ def fit_detector(
     )
 
 
-def new_network(cfg: MamboConfig) -> Network:
-    """Build the network with the weights that the run's seed gives."""
+def new_network(cfg: MamboConfig, cache: Path | None = None) -> Network:
+    """Build the network with the weights that the run's seed gives.
+
+    Args:
+        cfg: the run's config.
+        cache: folder for features of a frozen encoder; None keeps none.
+    """
     seed_everything(derive(cfg.seed, "weights"))
-    return Network(cfg)
+    network = Network(cfg)
+    if isinstance(network.encoder, WhisperFront) and cache is not None:
+        network.encoder.cache = cache / "whisper"
+    return network
 
 
 @dataclass(frozen=True)

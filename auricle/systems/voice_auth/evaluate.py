@@ -72,7 +72,7 @@ def evaluate(cfg: VoiceAuthConfig, run: RunFolder) -> Evaluation:
     rows = main_rows(verifier, tandem)
     rows += spared.rows("the baseline metadata of the verifier", lambda: metadata_verifier(cfg, clips))
     notes = [*unprinted(verifier, "verifier, all voices"), *unprinted(tandem, "test voices")]
-    notes += unmeasured([*reported(verifier), *tandem.rows])
+    notes += [*unmeasured([*reported(verifier), *tandem.rows]), *verifier.notes, *tandem.notes]
     matrix: dict[str, Any] = {}
     leak = False
     if cfg.eval.controls:
@@ -86,7 +86,6 @@ def evaluate(cfg: VoiceAuthConfig, run: RunFolder) -> Evaluation:
     heard = "the detector never heard" if not (cfg.detector.run or cfg.detector.scores) else ""
     sentences = [*verifier_sentences(verifier), tandem_sentence(tandem, heard)]
     drawn = page(verifier, verifier_trials, tandem, tandem_trials, matrix, spared)
-    notes += [*verifier.notes, *tandem.notes]
     return Evaluation(
         unique(rows),
         cfg.data.source,

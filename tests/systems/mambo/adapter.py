@@ -7,11 +7,11 @@ from torch import Tensor
 
 from auricle.core.config import override
 from auricle.systems.mambo.claims.timing import M6_ARMS
-from auricle.systems.mambo.clips import Batch
 from auricle.systems.mambo.config import MamboConfig, paper, smoke
 from auricle.systems.mambo.model import score
 from auricle.systems.mambo.network import Network
 from auricle.systems.mambo.train import Step, new_network
+from auricle.train.pairs import Batch
 from tests.contract.adapter import Adapter
 
 

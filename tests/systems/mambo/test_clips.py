@@ -3,7 +3,7 @@ import pytest
 
 from auricle.core.errors import DataError
 from auricle.data.clips import Clips, windows
-from auricle.systems.mambo.clips import PairedBatches, distorted_clips, splice
+from auricle.train.pairs import PairedBatches, distorted_clips, splice
 
 
 def clips(labels, pairs, seconds=1.0, rate=1000):

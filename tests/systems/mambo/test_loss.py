@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from auricle.systems.mambo.loss import focal, weighted_cross_entropy
+from auricle.train.two_class_loss import focal, weighted_cross_entropy
 
 
 def test_focal_by_hand():

@@ -16,13 +16,13 @@ from auricle.core.config import override
 from auricle.core.errors import ConfigError
 from auricle.core.run import RunFolder, open_run
 from auricle.data import embedded
-from auricle.systems.mambo.clips import PairedBatches
 from auricle.systems.mambo.config import laptop, small
 from auricle.systems.mambo.data import prepare
 from auricle.systems.mambo.infer import load
 from auricle.systems.mambo.network import Network
 from auricle.systems.mambo.train import train
 from auricle.train.checkpoint import read_meta
+from auricle.train.pairs import PairedBatches
 
 TINY = [
     "model.frontend_dim=32",

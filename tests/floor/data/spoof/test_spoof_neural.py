@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-
 import numpy as np
 import pytest
 import torch
@@ -52,10 +50,10 @@ def test_real_speech_comes_back_close_in_log_mel_and_not_as_it_was(name, measure
     clip = next(clip for clip in embedded.clips(kind="speech") if clip.duration_s > 2).read()
     wave = clip.mono()
     made = synthesize(name, wave, clip.rate_hz, np.random.default_rng(0)).wave
-    assert 0.05 < measure.log_mel_distance(made, wave, clip.rate_hz) < 1.0
-    assert measure.log_mel_distance(made, wave, clip.rate_hz) < measure.log_mel_distance(
-        np.random.default_rng(0).standard_normal(len(wave)).astype(np.float32) * wave.std(), wave, clip.rate_hz
-    )
+    noise = (np.random.default_rng(0).standard_normal(len(wave)) * wave.std()).astype(np.float32)
+    near, far = (measure.log_mel_distance(other, wave, clip.rate_hz) for other in (made, noise))
+    assert 0.05 < near < 0.5 * far
+    assert measure.median_f0(made, clip.rate_hz) == pytest.approx(measure.median_f0(wave, clip.rate_hz), rel=0.05)
     assert np.abs(made - wave).max() > 0.01
 
 
@@ -117,8 +115,6 @@ def test_the_command_trains_and_writes_weights_that_load(name, monkeypatch, tmp_
     neural_training.main()
     monkeypatch.setattr(neural, "WEIGHTS", tmp_path)
     trained = neural.load_vocoder(KINDS[name](), name)
-    fresh = hashlib.sha256(neural.weights_file(name).read_bytes()).hexdigest()
-    assert fresh
     assert not trained.training
     wave = torch.zeros(1, 4000)
     assert trained(wave).shape == wave.shape

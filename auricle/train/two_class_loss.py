@@ -1,4 +1,4 @@
-"""The two losses of the paper's recipe, on two logits: column 0 spoof, column 1 bona fide."""
+"""Losses on two logits with class weights; a detector of spoofs has them in column 0, bona fide in column 1."""
 
 from __future__ import annotations
 
