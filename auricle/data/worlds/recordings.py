@@ -119,6 +119,7 @@ def _add_speech(made: Stock, clips: Sequence[Clip], split: int) -> None:
             # only to tell languages are voices of training heard again, with other sentences
             if pool == "language" or where == "train" or subset == "new voice":
                 made[where][pool][name].append(stem)
+    _new_languages(made)
     _texts_apart(made)
     _add_words(made)
 
@@ -174,6 +175,17 @@ def _said(clip: Clip) -> list[tuple[str, str]]:
     elif clip.package == ACTED and clip.text and clip.duration_s <= 2.5:
         found.append(("sentence", ""))
     return found
+
+
+def _new_languages(made: Stock) -> None:
+    """Keep, of each language, the sentences of new voices alone where dev or test has one.
+
+    A known voice tells its language whatever it says; where there is no other, its sentences stay and say so.
+    """
+    for pools in made.values():
+        for language, stems in pools["language"].items():
+            new = [stem for stem in stems if stem.subset == "new voice"]
+            pools["language"][language] = new or stems
 
 
 def _texts_apart(made: Stock) -> None:

@@ -70,6 +70,10 @@ def test_voices_called_new_were_not_trained_on(plans):
             if clip.subset == "known voice":  # only telling languages hears them again, with other sentences
                 assert (clip.kind, clip.group in trained) == ("language", True)
     assert {clip.subset for clip in plans["train"].clips} == {""}
+    for split in ("dev", "test"):  # of the language whose second voice is held out, nobody else is heard
+        told = {(item.text, item.subset) for item in plans[split].items if item.task == "language"}
+        assert len(told) == 5
+        assert sorted(subset for _, subset in told) == ["known voice"] * 4 + ["new voice"]
     voices = {
         split: {clip.group for clip in plans[split].clips if clip.kind in ("number", "letter")} for split in plans
     }
