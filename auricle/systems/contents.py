@@ -3,41 +3,57 @@
 from __future__ import annotations
 
 import functools
+import glob
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from auricle.core.cache import combined_key, content_key
 from auricle.core.config import Config
-from auricle.core.errors import ConfigError, DataError
+from auricle.core.errors import CheckpointError, ConfigError, DataError
+from auricle.core.extras import WEIGHTS
 from auricle.core.files import read_jsonl
-from auricle.core.run import FINAL, RunFolder
+from auricle.core.run import FINAL, RunFolder, seed_zero
 from auricle.data import corpora, fields
 from auricle.data.cut_audio import FILE, fingerprint
 
 # The last part of the keys of settings that may name a file or a folder.
-PATHS = ("source", "encoder", "decoder", "backbone", "spec", "run", "scores", "vocoder", "peers", "codec", "start")
+PATHS = (
+    "source",
+    "encoder",
+    "decoder",
+    "backbone",
+    "spec",
+    "run",
+    "start",
+    "scores",
+    "vocoder",
+    "peers",
+    "codec",
+    "start",
+)
 EVALUATION = "eval."  # begins the keys that decide what is measured, and not what is trained
 _SHOWN = 3
 _PEER = re.compile(r"(?:[^=/]+=)?(.+?)(?:@\d+)?")  # NAME=FOLDER@CODEBOOKS
 
 
-def contents(config: Config | Mapping[str, Any]) -> dict[str, str]:
+def contents(config: Config | Mapping[str, Any], keys: Collection[str] | None = None) -> dict[str, str]:
     """Name what lies behind the paths of a config.
 
     Args:
         config: a config, or its plain values.
+        keys: the settings that are asked for; None for all.
 
     Returns:
         Key of a setting -> 64 hexadecimal digits, of those that name a file or a folder that is there. Of the folder of
-        a run, its config and its final checkpoint count.
+        a run, its config and its final checkpoint count; of an ONNX model, the files of its numbers beside it too.
     """
     values = config.model_dump(mode="json") if isinstance(config, Config) else config
     found: dict[str, str] = {}
     for key, value in values_of(values).items():
-        if key.rsplit(".", 1)[-1] not in PATHS:
+        if key.rsplit(".", 1)[-1] not in PATHS or (keys is not None and key not in keys):
             continue
         given = [value] if isinstance(value, str) else value if isinstance(value, list) else []
         places = [place for one in given if isinstance(one, str) and (place := _place(one)) is not None]
@@ -69,7 +85,7 @@ def changed(before: Mapping[str, str], config: Config) -> list[str]:
         before: as from `contents`; what is not there any more counts as unchanged.
         config: the config.
     """
-    now = contents(config)
+    now = contents(config, before)
     return [key for key, name in before.items() if now.get(key, name) != name]
 
 
@@ -87,9 +103,32 @@ def refuse_changed(run: RunFolder, config: Config, command: str) -> None:
     before = run.facts("prepare").get("contents")
     keys = changed(_training(before), config) if isinstance(before, dict) else []
     if keys:
-        values = values_of(config.model_dump(mode="json"))
-        named = ", ".join(f"{key}={values[key]}" for key in keys)
-        raise _stale(run, named, command)
+        raise _stale(run, _named(keys, config), command)
+
+
+def need_unchanged(config: Config, known: Mapping[str, str], keys: Collection[str], command: str) -> None:
+    """Refuse a model whose parts are no longer those that it was trained with; what is gone says so where it is needed.
+
+    Args:
+        config: of the run.
+        known: `contents` when it was trained.
+        keys: the settings that matter.
+        command: what trains it anew, for the message.
+
+    Raises:
+        CheckpointError: something changed; the message names it.
+    """
+    other = changed({key: name for key, name in known.items() if key in keys}, config)
+    if other:
+        raise CheckpointError(
+            f"{_named(other, config)}: what lies there is no longer what this run was trained with; put it back, or "
+            f"train again ({command} with --overwrite)"
+        )
+
+
+def _named(keys: Iterable[str], config: Config) -> str:
+    values = values_of(config.model_dump(mode="json"))
+    return ", ".join(f"{key}={values[key]}" for key in keys)
 
 
 def refuse_changed_audio(run: RunFolder, command: str) -> None:
@@ -143,7 +182,7 @@ def _now(path: str) -> str | None:
 
 def _place(value: str) -> Path | None:
     """Find the file or folder that a setting names, with what may stand around it: ``ecapa:PATH``, ``NAME=PATH@8``."""
-    if value in corpora.NAMES:
+    if value in corpora.NAMES or value in WEIGHTS:
         return None
     around = _PEER.fullmatch(value)
     for text in (value, value.partition(":")[2], around[1] if around else ""):
@@ -154,10 +193,12 @@ def _place(value: str) -> Path | None:
 
 def _content(place: Path) -> str:
     if not place.is_dir():
-        return _of_file(place)
-    parts = []
-    for file in _deciding(place):
-        parts += [file.relative_to(place).as_posix(), _of_file(file)]
+        # a large ONNX model has its numbers in a file beside it: x.onnx.data, x.onnx_data
+        beside = sorted(place.parent.glob(f"{glob.escape(place.name)}?*")) if place.suffix == ".onnx" else []
+        return combined_key(map(_of_file, [place, *beside])) if beside else _of_file(place)
+    folder, parts = seed_zero(place), list[str]()
+    for file in _deciding(folder):
+        parts += [file.relative_to(folder).as_posix(), _of_file(file)]
     return combined_key(parts)
 
 

@@ -22,6 +22,7 @@ from auricle.systems import System, load, system
 
 Row = dict[str, Any]
 RAY_BATCH = 64  # requests that a worker takes at once
+RAY_RETRIES = 3  # of a batch whose worker was killed; without a limit a file that kills its worker would go on for ever
 NAME_LENGTH, NAME_BYTES = 60, 180  # of an output's name that come from its request
 FILES_OF = "_files"  # in a row on its way: which of its keys are files
 
@@ -169,12 +170,13 @@ def on_ray(folder: Path, workers: int | None, target: Path | None) -> Callable[[
             batch_size=RAY_BATCH,
             batch_format="numpy",
             num_cpus=1,
+            max_task_retries=RAY_RETRIES,
             compute=data.ActorPoolStrategy(size=count),
         )
         try:
             yield from _by_place((int(one["place"]), json.loads(one["row"])) for one in scored.iter_rows())
         except ray.exceptions.RayError as error:
-            last = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+            last = (str(error).strip().splitlines() or [type(error).__name__])[-1].rstrip(".")
             raise DataError(f"Ray's workers failed: {last}; try --engine local, or see Ray's own logs") from error
 
     return score

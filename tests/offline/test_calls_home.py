@@ -122,7 +122,9 @@ def test_the_watch_sees_and_refuses_what_leaves_the_machine(alone):
     assert left == {"here/left"}
 
 
-@pytest.mark.parametrize("arguments", [["list"], ["doctor"], ["config", "mambo"], ["models", "list"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "arguments", [["list"], ["doctor"], ["config", "mambo"], ["models", "list"], ["data", "list"]], ids=" ".join
+)
 def test_a_command_that_only_tells_leaves_nothing(alone, arguments):
     _, calls, left = alone("-m", "auricle", *arguments)
     assert (calls, left) == ([], set())

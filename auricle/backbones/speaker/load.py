@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import glob
-from pathlib import Path
-
 from auricle.backbones.speaker.verifier import Verifier
 from auricle.core.errors import ConfigError
 
@@ -46,23 +43,3 @@ def load_verifier(spec: str) -> Verifier:
         return OnnxVerifier(path)
     lacks = f"; {kind} needs a path after the colon" if kind in ("ecapa", "onnx") else ""
     raise ConfigError(f"there is no verifier {spec!r}{lacks}; give one of {', '.join(NAMES)}")
-
-
-def weights_files(spec: str) -> list[Path]:
-    """List the files behind the path of a verifier, so that they can be named by content; nothing is opened.
-
-    Args:
-        spec: as `load_verifier` takes it. The weights that come in packages have fixed checksums: none are listed.
-
-    Returns:
-        Those that are there, in order.
-    """
-    kind, _, path = spec.partition(":")
-    if kind == "ecapa":
-        from auricle.backbones.speaker.ecapa_weights import MODEL, PUBLIC_FILE, SIZES
-
-        found = [Path(path), *(Path(path) / name for name in (SIZES, MODEL, PUBLIC_FILE))]
-    else:
-        # a large ONNX model has its numbers in a file beside it: x.onnx.data, x.onnx_data
-        found = sorted(Path(path).parent.glob(f"{glob.escape(Path(path).name)}*")) if kind == "onnx" and path else []
-    return [file for file in found if file.is_file()]

@@ -91,6 +91,7 @@ class EvalConfig(Config):
     pca_dims: int = Field(32, ge=1)  # of the PCA + VQ reference
     vocoder: str | None = None  # folder of BigVGAN-v2 or of `auricle codec vocoder`; null: Griffin-Lim
     visqol_files: int = Field(12, ge=0)  # speech recordings that ViSQOL judges at most, a second or two each
+    wer_files: int = Field(20, ge=0)  # English speech recordings that Whisper writes down at most, by every codec
     peers: tuple[str, ...] = ()  # other codecs: [NAME=]FOLDER[@CODEBOOKS] of a Transformers codec or of decoded files
 
     @field_validator("peers", mode="before")
@@ -174,7 +175,7 @@ def smoke() -> CodecConfig:
             average=0.9,
             begin="components",
         ),
-        eval=EvalConfig(seconds=1.5, griffin_lim=2, bootstrap=100, pca_dims=4, visqol_files=1),
+        eval=EvalConfig(seconds=1.5, griffin_lim=2, bootstrap=100, pca_dims=4, visqol_files=1, wer_files=0),
     )
 
 

@@ -40,12 +40,18 @@ class Recording:
         kind: ``speech``, ``sound`` or ``music``.
         band_hz: up to where it has content.
         wave: (T,) float32 at 44.1 kHz, at its own level.
+        language: ISO 639-1 code of speech; "" where nobody knows it.
+        speaker: its voice, likewise.
+        text: its words, likewise.
     """
 
     name: str
     kind: str
     band_hz: float
     wave: np.ndarray
+    language: str = ""
+    speaker: str = ""
+    text: str = ""
 
 
 def prepare(cfg: CodecConfig, run: RunFolder) -> dict[str, Any]:
@@ -68,7 +74,7 @@ def prepare(cfg: CodecConfig, run: RunFolder) -> dict[str, Any]:
     with ThreadPoolExecutor(4) as pool:
         bands = list(pool.map(lambda row: _band_hz(row[0], cfg.data), chosen))
     cuts = [
-        manifest.cut(clip.id, clip.file(), {fields.SPLIT: part, KIND: clip.kind, BAND: round(band), **provenance(clip)})
+        manifest.cut(clip.id, clip.file(), {fields.SPLIT: part, KIND: clip.kind, BAND: round(band), **_known(clip)})
         for (clip, part), band in zip(chosen, bands, strict=True)
     ]
     counts = Counter(f"{clip.kind} {part}" for clip, part in chosen)
@@ -85,6 +91,10 @@ def prepare(cfg: CodecConfig, run: RunFolder) -> dict[str, Any]:
         "minutes": {part: round(minutes[part], 1) for part in PARTS},
         "pass_the_screen": f"{full} of {len(bands)}",
     }
+
+
+def _known(clip: Clip) -> dict[str, Any]:
+    return {**provenance(clip), **({fields.TEXT: clip.text} if clip.text else {})}
 
 
 def source_of(clip: Clip) -> str:
@@ -127,13 +137,40 @@ def load(cfg: CodecConfig, run: RunFolder, part: str, seconds: float | None = No
     Raises:
         DataError: nothing was prepared, or a file cannot be read.
     """
-    cuts = [cut for cut in manifest.read(run.manifests / f"{RECORDINGS}.jsonl") if cut.custom[fields.SPLIT] == part]
+    cuts = _cuts(run, part)
     if seconds is not None:
         cuts = list(_up_to(cuts, seconds, cfg.data.longest_s))
     if not cuts:
         raise DataError(f"no recording of {part} was prepared")
+    return _read_all(cuts, cfg.data)
+
+
+def load_speech(cfg: CodecConfig, run: RunFolder, language: str, least_s: float, most: int) -> list[Recording]:
+    """Read test recordings of speech in one language, drawn by the run's seed.
+
+    Args:
+        cfg: the run's config.
+        run: a prepared run.
+        language: ISO 639-1 code.
+        least_s: of a recording, in seconds.
+        most: recordings at most.
+    """
+    cuts = [
+        cut
+        for cut in _cuts(run, "test")
+        if (cut.custom[KIND], cut.custom.get(fields.LANGUAGE)) == ("speech", language) and cut.duration >= least_s
+    ]
+    drawn = sorted(rng(cfg.seed, "speech", language).permutation(len(cuts))[:most])
+    return _read_all([cuts[index] for index in drawn], cfg.data)
+
+
+def _cuts(run: RunFolder, part: str) -> list[Any]:
+    return [cut for cut in manifest.read(run.manifests / f"{RECORDINGS}.jsonl") if cut.custom[fields.SPLIT] == part]
+
+
+def _read_all(cuts: Sequence[Any], cfg: DataConfig) -> list[Recording]:
     with ThreadPoolExecutor(4) as pool:
-        return list(pool.map(lambda cut: _read(cut, cfg.data), cuts))
+        return list(pool.map(lambda cut: _read(cut, cfg), cuts))
 
 
 def _up_to(cuts: Iterable[Any], seconds: float, longest_s: float) -> Iterable[Any]:
@@ -146,9 +183,11 @@ def _up_to(cuts: Iterable[Any], seconds: float, longest_s: float) -> Iterable[An
 
 
 def _read(cut: Any, cfg: DataConfig) -> Recording:
-    beginning = cut.truncate(duration=cfg.longest_s) if cut.duration > cfg.longest_s else cut
-    wave, _, _ = mono_cut(beginning, MelContract().rate_hz)
-    return Recording(cut.id, cut.custom[KIND], float(cut.custom[BAND]), wave)
+    whole, custom = cut.duration <= cfg.longest_s, cut.custom
+    wave, _, _ = mono_cut(cut if whole else cut.truncate(duration=cfg.longest_s), MelContract().rate_hz)
+    facts = [custom.get(name, "") for name in (fields.LANGUAGE, fields.SPEAKER, fields.TEXT)]
+    # of a beginning nobody knows the words
+    return Recording(cut.id, custom[KIND], float(custom[BAND]), wave, *(facts if whole else [*facts[:2], ""]))
 
 
 def load_mels(cfg: CodecConfig, run: RunFolder, part: str) -> tuple[list[Recording], list[Tensor]]:

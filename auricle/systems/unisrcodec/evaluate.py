@@ -14,20 +14,20 @@ from auricle.core.run import RunFolder
 from auricle.core.seed import derive
 from auricle.metrics.codes import code_use
 from auricle.metrics.rows import mean_row, percent
+from auricle.nn.quantize.pca_vq import PcaVq
 from auricle.report.evaluation import Evaluation, Page
 from auricle.report.spared import Attempts, Spared, unspared
+from auricle.report.speech_measures import SpeechMeasures
 from auricle.systems.unisrcodec import probes
 from auricle.systems.unisrcodec.config import CodecConfig
 from auricle.systems.unisrcodec.data import Recording, load, load_mels
 from auricle.systems.unisrcodec.infer import Coder
 from auricle.systems.unisrcodec.infer import load as load_coder
-from auricle.systems.unisrcodec.measures import CodedRecording, by_kind, code_recordings
-from auricle.systems.unisrcodec.model import Codec
+from auricle.systems.unisrcodec.measures import SPEECH, CodedRecording, by_kind, code_recordings
+from auricle.systems.unisrcodec.model import OFFSET, SCALE, Codec
 from auricle.systems.unisrcodec.page import NOTES, page_of
 from auricle.systems.unisrcodec.peers import CEILING, OPUS, OURS, PCA, load_peers
-from auricle.systems.unisrcodec.reference import PcaVq
-from auricle.systems.unisrcodec.speech import KIND as SPEECH
-from auricle.systems.unisrcodec.speech import SpeechMeasures
+from auricle.systems.unisrcodec.words import error_rates
 
 FULL_BAND = "full band"
 DB = ("si_sdr",)
@@ -47,19 +47,21 @@ def evaluate(cfg: CodecConfig, run: RunFolder) -> Evaluation:
     peers = load_peers(cfg.eval.peers, [clip.name for clip in clips])
     training, mels = load_mels(cfg, run, "train")
     sizes = (codec.step, codec.quantizer.n_codes, cfg.eval.pca_dims, derive(cfg.seed, "pca"))
-    reference = spared(PCA, partial(PcaVq, mels, *sizes))
+    reference = spared(PCA, partial(PcaVq, mels, *sizes, offset=OFFSET, scale=SCALE))
     speech = SpeechMeasures(cfg.eval.visqol_files)
     coded = code_recordings(coder, reference, clips, peers, speech, spared)
     rows = [
         row for group, part in groups(coded, cfg.data.band_hz) for row in group_rows(cfg, coder, group, part, spared)
     ]
-    probed, notes = probe_rows(cfg, run, codec, None if PCA in spared.failed else reference, (training, mels), spared)
+    reference = None if PCA in spared.failed else reference
+    words, heard = spared("wer", partial(error_rates, cfg, run, coder, reference, peers)) or ([], [])
+    probed, notes = probe_rows(cfg, run, codec, reference, (training, mels), spared)
     warnings = [*([TOY] if coder.toy else []), PHASE, screen_note(coded, cfg.data.band_hz)]
     page = spared("the page's players and spectrograms", partial(page_of, coded))
     return Evaluation(
-        [*rows, *probed],
+        [*rows, *words, *probed],
         cfg.data.source,
-        warnings=[*warnings, *speech.notes(), *peer_notes(coded), *notes, *spared.notes()],
+        warnings=[*warnings, *speech.notes(), *heard, *peer_notes(coded), *notes, *spared.notes()],
         lead=verdicts(rows),
         extra={"vocoder": cfg.eval.vocoder or "griffin_lim"},
         scores={"test.jsonl": [score_row(item) for item in coded]},

@@ -15,15 +15,16 @@ from auricle.audio.channel import opus_lowest
 from auricle.audio.distance import mel_distance, stft_distance
 from auricle.audio.resample import resample
 from auricle.metrics.waveform import si_sdr
+from auricle.nn.quantize.pca_vq import PcaVq
 from auricle.report.spared import Attempts, Spared, unspared
+from auricle.report.speech_measures import SpeechMeasures
 from auricle.systems.unisrcodec.data import Recording, log_mel
 from auricle.systems.unisrcodec.infer import Coder
 from auricle.systems.unisrcodec.peers import CEILING, OPUS, OURS, PCA, Peer
-from auricle.systems.unisrcodec.reference import PcaVq
-from auricle.systems.unisrcodec.speech import SpeechMeasures
 
 T = TypeVar("T")
 NARROW_HZ = 16_000
+SPEECH = "speech"  # the kind that measures of speech judge
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,25 @@ def without(item: CodedRecording, names: Collection[str]) -> CodedRecording:
     return replace(item, values=values, waves=waves, bits=bits)
 
 
-@torch.no_grad()
+@dataclass(frozen=True)
+class Decoded:
+    """What every codec makes of a recording.
+
+    Attributes:
+        tokens: (T', F') of our codec.
+        mel: the recording's own log-mel (frames, n_mels).
+        mels: codec -> log-mel, of those that go through one.
+        waves: codec -> samples (T,).
+        bits: codec -> bits used; codecs that do not report bits are absent.
+    """
+
+    tokens: np.ndarray
+    mel: Tensor
+    mels: dict[str, Tensor]
+    waves: dict[str, np.ndarray]
+    bits: dict[str, int]
+
+
 def code_all(
     coder: Coder,
     reference: PcaVq | None,
@@ -94,7 +113,7 @@ def code_all(
     speech: SpeechMeasures | None = None,
     spared: Attempts = unspared,
 ) -> CodedRecording:
-    """Code and decode one recording by every codec, and measure; our vocoder makes sound of every mel.
+    """Code and decode one recording by every codec, and measure.
 
     Args:
         coder: the codec.
@@ -104,6 +123,20 @@ def code_all(
         speech: measures of speech.
         spared: tries what stands beside the codec; with `Spared` codecs that fail are left out.
     """
+    found, rate_hz = decode_all(coder, reference, clip, peers, spared), coder.codec.contract.rate_hz
+    values = {
+        **by_metric({name: mel_measures(made, found.mel) for name, made in found.mels.items()}),
+        **by_metric({name: wave_measures(wave, clip.wave, rate_hz) for name, wave in found.waves.items()}),
+        **(speech(clip.wave, found.waves, rate_hz) if speech is not None and clip.kind == SPEECH else {}),
+    }
+    return CodedRecording(clip, found.tokens, values, found.waves, found.bits)
+
+
+@torch.no_grad()
+def decode_all(
+    coder: Coder, reference: PcaVq | None, clip: Recording, peers: Sequence[Peer], spared: Attempts
+) -> Decoded:
+    """Code and decode one recording by every codec; our vocoder makes sound of every mel. Arguments as `code_all`."""
     codec, rate_hz, length = coder.codec, coder.codec.contract.rate_hz, len(clip.wave)
     mel = log_mel(codec.mel, clip.wave, codec.step)
     indices = codec.encode(mel[None])
@@ -120,12 +153,7 @@ def code_all(
             waves[peer.name], count = found
             if count is not None:
                 bits[peer.name] = count
-    values = {
-        **by_metric({name: mel_measures(made, mel) for name, made in mels.items()}),
-        **by_metric({name: wave_measures(wave, clip.wave, rate_hz) for name, wave in waves.items()}),
-        **({} if speech is None else speech(clip, waves, rate_hz)),
-    }
-    return CodedRecording(clip, indices[0].numpy(), values, waves, bits)
+    return Decoded(indices[0].numpy(), mel, mels, waves, bits)
 
 
 def by_metric(by_codec: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:

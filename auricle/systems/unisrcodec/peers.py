@@ -48,6 +48,8 @@ def read_decoded(name: str, folder: Path, clip: Recording, rate_hz: int) -> tupl
         DataError: no audio, or shorter than the recording.
     """
     path, length = decoded_file(folder, clip.name), len(clip.wave)
+    if path is None:
+        raise DataError(f"the peer {name!r} has no decoded file of {clip.name}; add {folder}/{clip.name}.wav or .flac")
     try:
         audio = read(str(path), duration_s=length / rate_hz + SHORT_S)
     except AudioError as error:

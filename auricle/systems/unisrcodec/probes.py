@@ -15,10 +15,10 @@ from auricle.core.report import MetricRow
 from auricle.core.seed import rng
 from auricle.data import corpora
 from auricle.metrics.rows import mean_row
+from auricle.nn.quantize.pca_vq import PcaVq
 from auricle.systems.unisrcodec.data import Recording
 from auricle.systems.unisrcodec.model import Codec
 from auricle.systems.unisrcodec.peers import LOG_MEL, MAJORITY, OURS, PCA
-from auricle.systems.unisrcodec.reference import PcaVq
 
 LEAST_FIT, LEAST_VOICE = 3, 4  # recordings to fit a class with, and of a voice in both halves together
 PENALTY = 1.0  # of the regression on standardised embeddings, as it comes; never tuned

@@ -20,11 +20,11 @@ from auricle.data.clips import Clips
 from auricle.metrics.detection import eer
 from auricle.metrics.rows import percent
 from auricle.report.spared import Spared
+from auricle.systems.contents import contents
 from auricle.systems.voice_auth import data
 from auricle.systems.voice_auth.batches import ClipFeatures, extract_features
 from auricle.systems.voice_auth.clips import genuine_and_attacks, of_split, real_and_recoded
 from auricle.systems.voice_auth.config import VoiceAuthConfig
-from auricle.systems.voice_auth.contents import contents
 from auricle.systems.voice_auth.network import score_items
 from auricle.systems.voice_auth.rows import clip_eer, detector_rows
 from auricle.systems.voice_auth.train import fit_detector, new_network, with_detector

@@ -15,8 +15,8 @@ from auricle.core.errors import DataError
 from auricle.core.files import atomic_path, digest
 from auricle.core.run import RunFolder
 from auricle.data.clips import Clips
+from auricle.systems.contents import contents
 from auricle.systems.voice_auth.config import VoiceAuthConfig
-from auricle.systems.voice_auth.contents import contents
 
 PART = 256  # clips between two writes
 

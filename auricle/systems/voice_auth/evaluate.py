@@ -22,14 +22,14 @@ from auricle.metrics.audit import AttackTrials, Audit, AuditRow, audit
 from auricle.metrics.scores import ALL
 from auricle.report.evaluation import Evaluation
 from auricle.report.spared import Spared
+from auricle.systems.contents import need_unchanged
 from auricle.systems.detections import LoneDetector, measured
 from auricle.systems.voice_auth import controls, data, sweeps
 from auricle.systems.voice_auth.clips import ATTACK, ENROL, ROLE, TARGET, TARGET_GROUP, genuine_and_attacks, of_split
 from auricle.systems.voice_auth.config import VoiceAuthConfig
-from auricle.systems.voice_auth.contents import SETTINGS, need_unchanged
 from auricle.systems.voice_auth.detectors import scores_of
 from auricle.systems.voice_auth.embeddings import Embedder
-from auricle.systems.voice_auth.infer import VoiceLogin, load
+from auricle.systems.voice_auth.infer import AGAIN, VoiceLogin, load
 from auricle.systems.voice_auth.page import page
 from auricle.systems.voice_auth.rows import (
     audit_of,
@@ -43,6 +43,7 @@ from auricle.systems.voice_auth.rows import (
 from auricle.systems.voice_auth.trials import Cohort, make_trials
 from auricle.systems.voice_auth.user_trials import score_trials
 
+CONTROLS_ALONE = ("detector.encoder", "detector.start")  # hear these
 TOY = "a few voices and classical attacks: it shows how the audit works, not how safe a product is"
 
 
@@ -60,7 +61,7 @@ def evaluate(cfg: VoiceAuthConfig, run: RunFolder) -> Evaluation:
     login = load(run.path)
     if isinstance(login, LoneDetector):
         raise CheckpointError(f"{run.path} is a detector alone; audit it in a run of its own: detector.run={run.path}")
-    need_unchanged(cfg, login.contents, SETTINGS if cfg.eval.controls else SETTINGS[:-2])  # controls hear those
+    need_unchanged(cfg, login.contents, login.contents.keys() - (() if cfg.eval.controls else CONTROLS_ALONE), AGAIN)
     spared = Spared()
     clips = data.load(cfg, run)
     embedder = Embedder(cfg, run)

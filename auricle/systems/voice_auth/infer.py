@@ -19,15 +19,16 @@ from auricle.core.run import open_trained
 from auricle.metrics.calibration import Calibration
 from auricle.metrics.verification import OperatingPoint
 from auricle.systems.batching import Decoded, score_files
+from auricle.systems.contents import need_unchanged
 from auricle.systems.detections import Detector, Hearing, LoneDetector, file_warnings
 from auricle.systems.voice_auth.config import VoiceAuthConfig
-from auricle.systems.voice_auth.contents import need_unchanged
 from auricle.systems.voice_auth.detectors import TrainedDetector, detector_of
 from auricle.systems.voice_auth.network import Network
 from auricle.train.checkpoint import load_model
 
 BATCH = 32  # files answered for at once
 LONGEST_S = 60.0  # a login phrase is shorter; of a longer file the first minute is taken
+AGAIN = "auricle run voice_auth"  # what trains a run again
 LAPTOP = (
     "laptop-model: a detector trained in minutes on a few voices and classical fakes, and thresholds set on few "
     "impostors; it shows the method and must not decide about anybody"
@@ -92,7 +93,7 @@ class VoiceLogin(Hearing):
         names: enrolled voices, pseudonyms.
         models: their models (V, D).
         points: the verifier's thresholds, set on voices that the test does not have.
-        contents: what lay behind the paths of the config at training; see `contents.contents`.
+        contents: what lay behind the paths of the config at training; see `auricle.systems.contents.contents`.
     """
 
     network: Network
@@ -122,7 +123,7 @@ class VoiceLogin(Hearing):
         Raises:
             CheckpointError: its weights have changed since the voices were enrolled.
         """
-        need_unchanged(self.cfg, self.contents, ["verifier.spec"])
+        need_unchanged(self.cfg, self.contents, ["verifier.spec"], AGAIN)
         return load_verifier(self.cfg.verifier.spec)
 
     @cached_property
@@ -132,7 +133,7 @@ class VoiceLogin(Hearing):
         Raises:
             CheckpointError: ``detector.run`` has changed since its threshold was set.
         """
-        need_unchanged(self.cfg, self.contents, ["detector.run"])
+        need_unchanged(self.cfg, self.contents, ["detector.run"], AGAIN)
         return detector_of(self.cfg, self.network)
 
     @property
@@ -211,7 +212,7 @@ def load(folder: str | Path) -> VoiceLogin | LoneDetector:
         names = tuple(meta["enrolled"])
         models = np.array([meta["enrolled"][name] for name in names], np.float64)
         points = tuple(OperatingPoint(**point) for point in meta["points"])
-        contents = dict(meta.get("contents", {}))  # runs of before they were kept have none
+        contents = dict(meta.get("behind_paths", {}))  # runs of before they were kept have none
     except (KeyError, TypeError, ValueError, DataError) as error:
         raise CheckpointError(f"{trained.final}/meta.json is damaged: {error}") from None
     return VoiceLogin(network, trained.cfg, trained.preset, calibration, names, models, points, contents)

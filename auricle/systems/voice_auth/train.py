@@ -19,11 +19,11 @@ from auricle.data.clips import Clips
 from auricle.metrics.calibration import calibrate
 from auricle.metrics.detection import eer
 from auricle.metrics.verification import OperatingPoint
+from auricle.systems.contents import contents
 from auricle.systems.voice_auth import data
 from auricle.systems.voice_auth.batches import Batch, ClipFeatures, PairedBatches, extract_features
 from auricle.systems.voice_auth.clips import of_split
 from auricle.systems.voice_auth.config import TrainConfig, VoiceAuthConfig
-from auricle.systems.voice_auth.contents import contents
 from auricle.systems.voice_auth.detectors import built, detector_of, scores_of
 from auricle.systems.voice_auth.embeddings import Embedder
 from auricle.systems.voice_auth.network import Network, score_items
@@ -64,7 +64,7 @@ def train(cfg: VoiceAuthConfig, run: RunFolder) -> Path:
     meta = {
         "calibration": calibrate(dev_scores, dev.labels).to_dict(),
         "verifier": cfg.verifier.spec,
-        "contents": contents(cfg),
+        "behind_paths": contents(cfg),
         "enrolled": {name: [round(float(x), 6) for x in model.vector] for name, model in enrolled.items()},
         "points": [point._asdict() for point in dev_points(cfg, clips, embeddings)],
     }

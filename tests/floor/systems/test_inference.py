@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -180,6 +181,41 @@ def test_ray_gives_the_same_lines(run, folder, plain, auricle):
     done = auricle("infer", "mambo", "--run", run, "--engine", "ray", "--workers", 1, folder, check=False)
     assert done.returncode == 1, done.stderr
     close([json.loads(line) for line in done.stdout.splitlines()], plain)
+
+
+class NoRay:
+    """A Ray whose workers are killed, however often a batch is tried."""
+
+    exceptions = SimpleNamespace(RayError=RuntimeError)
+    DataContext = SimpleNamespace(get_current=SimpleNamespace)
+    ActorPoolStrategy = dict
+
+    def __init__(self):
+        self.how = {}
+
+    def is_initialized(self):
+        return True
+
+    def cluster_resources(self):
+        return {"CPU": 2}
+
+    def from_items(self, rows, override_num_blocks):
+        return self
+
+    def map_batches(self, worker, **how):
+        self.how = how
+        return self
+
+    def iter_rows(self):
+        raise RuntimeError("worker.py, line 1\nThe actor is gone.")
+
+
+def test_a_batch_that_kills_its_worker_is_not_tried_for_ever(run, folder, monkeypatch):
+    ray = NoRay()
+    monkeypatch.setattr(engines, "require", lambda *package: ray)
+    with pytest.raises(DataError, match=r"^Ray's workers failed: The actor is gone; try --engine local"):
+        next(answers(run, [folder / "two.wav"], engine="ray", workers=1))
+    assert 0 < ray.how["max_task_retries"] < 10
 
 
 def test_ray_is_asked_for_where_it_is_needed(run, folder, monkeypatch):

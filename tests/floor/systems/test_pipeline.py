@@ -320,6 +320,34 @@ def test_paths_are_found_with_what_stands_around_them(tmp_path, monkeypatch):
     assert all(contents(given)[key] != name for key, name in before.items())
 
 
+def test_the_numbers_of_an_onnx_model_lie_beside_it_and_a_name_of_weights_is_no_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("big[1].onnx", "other.onnx", "big1.onnx.data"):
+        (tmp_path / name).write_bytes(name.encode())
+    (tmp_path / "ge2e").mkdir()
+    given = {"verifier": {"spec": "onnx:big[1].onnx"}, "peer": {"spec": "other.onnx"}, "third": {"spec": "ge2e"}}
+    before = contents(given)
+    assert set(before) == {"verifier.spec", "peer.spec"}
+    (tmp_path / "big[1].onnx.data").write_bytes(b"numbers")
+    after = contents(given)
+    assert after["peer.spec"] == before["peer.spec"]
+    assert after["verifier.spec"] != before["verifier.spec"]
+    (tmp_path / "big[1].onnx.data").write_bytes(b"others!")
+    assert contents(given, ["verifier.spec"]).keys() == {"verifier.spec"}
+    assert contents(given)["verifier.spec"] != after["verifier.spec"]
+
+
+def test_of_a_run_of_several_seeds_the_one_that_answers_counts(steps, tmp_path):
+    run_all("steps", "smoke", tmp_path / "two", seeds=2)
+    given = {"detector": {"run": str(tmp_path / "two")}}
+    before = contents(given)
+    (tmp_path / "two" / "report.json").write_text("{}")
+    (tmp_path / "two" / "seed-1" / "checkpoints" / "final" / "meta.json").write_text('{"a": 1}')
+    assert contents(given) == before
+    (tmp_path / "two" / "seed-0" / "checkpoints" / "final" / "meta.json").write_text('{"a": 1}')
+    assert contents(given) != before
+
+
 def test_of_a_run_its_config_and_final_checkpoint_count(steps, tmp_path):
     run_all("steps", "smoke", tmp_path / "other")
     before = contents({"detector": {"run": str(tmp_path / "other")}})

@@ -19,6 +19,7 @@ from auricle.core.config import override, parse
 from auricle.core.errors import AudioError, CheckpointError, ConfigError, DataError
 from auricle.core.request import Request
 from auricle.metrics.waveform import si_sdr
+from auricle.nn.quantize.pca_vq import PcaVq
 from auricle.systems.screen import save_plot, screen
 from auricle.systems.unisrcodec.config import CodecConfig, ModelConfig, laptop, smoke
 from auricle.systems.unisrcodec.data import Cuts, log_mel
@@ -26,7 +27,6 @@ from auricle.systems.unisrcodec.evaluate import rates
 from auricle.systems.unisrcodec.files import Written, decode_files, encode_files
 from auricle.systems.unisrcodec.infer import coder_of, infer, load, vocoder_for
 from auricle.systems.unisrcodec.model import sub_band_loss
-from auricle.systems.unisrcodec.reference import PcaVq
 from auricle.systems.unisrcodec.tiles import decode_tiles, encode_tiles
 from auricle.systems.unisrcodec.train import FIRST_CUTS, Training, end_to_end
 

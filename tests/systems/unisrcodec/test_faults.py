@@ -14,10 +14,11 @@ from auricle.core.config import override
 from auricle.core.errors import DataError
 from auricle.core.files import read_json, write_json
 from auricle.core.run import FINAL, open_run
+from auricle.report import speech_measures
 from auricle.report.spared import Spared, unspared
 from auricle.systems import pipeline, system
 from auricle.systems.unisrcodec import evaluate as evaluation
-from auricle.systems.unisrcodec import measures, probes, speech
+from auricle.systems.unisrcodec import measures, probes
 from auricle.systems.unisrcodec.infer import load
 from auricle.systems.unisrcodec.vocoder import SPEC
 from auricle.systems.unisrcodec.vocoder.config import smoke as vocoder_smoke
@@ -56,7 +57,7 @@ def test_everything_beside_the_codec_may_fail_and_the_report_is_written(run, mon
     monkeypatch.setattr(measures, "opus_lowest", failing(soundfile.LibsndfileError(1)))
     monkeypatch.setattr(probes, "probe", failing(FloatingPointError("overflow")))
     monkeypatch.setattr(evaluation, "page_of", failing(ValueError("no sound")))
-    monkeypatch.setattr(speech.SpeechMeasures, "_judge", failing(ZeroDivisionError("division by zero")))
+    monkeypatch.setattr(speech_measures.SpeechMeasures, "_judge", failing(ZeroDivisionError("division by zero")))
     whole = json.loads((run / "report.json").read_text())
     report = measured(run)
     rows = {(row.name, row.group, row.baseline): row.value for row in report.metrics}

@@ -18,6 +18,8 @@ from auricle.core.seed import rng
 from auricle.data import embedded
 from auricle.metrics import speech as measures
 from auricle.metrics.bootstrap import mean_bootstrap
+from auricle.nn.quantize.pca_vq import PcaVq
+from auricle.report.speech_measures import SpeechMeasures
 from auricle.systems.unisrcodec import probes
 from auricle.systems.unisrcodec.config import CodecConfig, EvalConfig, smoke
 from auricle.systems.unisrcodec.data import Recording, prepare
@@ -25,8 +27,6 @@ from auricle.systems.unisrcodec.evaluate import group_rows, peer_notes
 from auricle.systems.unisrcodec.infer import coder_of
 from auricle.systems.unisrcodec.measures import by_kind, by_metric, code_all
 from auricle.systems.unisrcodec.peers import LOG_MEL, MAJORITY, OURS, PCA, load_peers
-from auricle.systems.unisrcodec.reference import PcaVq
-from auricle.systems.unisrcodec.speech import SpeechMeasures
 from auricle.systems.unisrcodec.train import Training, train
 
 RATE = 44_100
@@ -89,7 +89,7 @@ def test_a_missing_package_is_named_on_stderr_and_in_the_report(voice, monkeypat
         measures._visqol.__wrapped__()
     judge = SpeechMeasures(visqol_files=3)
     clip = recording("a", "speech", resample(voice[0], 16_000, RATE))
-    assert "visqol" not in judge(clip, {OURS: clip.wave}, RATE)
+    assert "visqol" not in judge(clip.wave, {OURS: clip.wave}, RATE)
     said = capsys.readouterr().err
     assert "visqol was left out" in said
     assert "auricle[codec]" in said
@@ -112,11 +112,10 @@ def test_only_speech_of_a_second_is_judged_and_all_of_it_or_nothing():
     (every, _), (slow, calls) = counting("stoi"), counting("visqol")
     judge = SpeechMeasures(2, [every, slow])
     long, short = np.ones(RATE), np.ones(RATE - 1)
-    assert judge(recording("a", "music", long), {OURS: long}, RATE) == {}
-    assert judge(recording("b", "speech", short), {OURS: short}, RATE) == {}
-    assert judge(recording("c", "speech", long), {OURS: long, "x": 0 * long}, RATE) == {}
+    assert judge(short, {OURS: short}, RATE) == {}
+    assert judge(long, {OURS: long, "x": 0 * long}, RATE) == {}
     for _ in range(3):
-        found = judge(recording("d", "speech", long), {OURS: long, "x": long}, RATE)
+        found = judge(long, {OURS: long, "x": long}, RATE)
         assert found["stoi"] == {OURS: 16_000.0, "x": 16_000.0}
     assert "visqol" not in found  # two were enough
     assert set(calls) == {16_000}
@@ -312,6 +311,16 @@ def test_peers_stand_in_the_rows_under_their_own_names(small, folders, tmp_path)
     assert peer_notes(coded) == ["the rate of mine is not known: only its decoded files were given"]
 
 
+def test_only_recordings_of_speech_go_to_the_measures_of_speech(small):
+    coder, reference, (clip, _) = small
+    judge = SpeechMeasures(0, [counting("stoi")[0]])
+    judged = [
+        "stoi" in code_all(coder, reference, recording("c", kind, np.tile(clip.wave, 2)), speech=judge).values
+        for kind in ("speech", "music")
+    ]
+    assert judged == [True, False]
+
+
 def test_decoded_files_that_are_missing_short_or_no_audio_are_named(small, tmp_path):
     clips = small[2]
     soundfile.write(tmp_path / "a.wav", clips[0].wave[:8000], RATE)
@@ -321,6 +330,8 @@ def test_decoded_files_that_are_missing_short_or_no_audio_are_named(small, tmp_p
     assert peer.name == tmp_path.name
     with pytest.raises(DataError, match=r"lasts 0\.18 s and the recording 0\.50 s"):
         peer.code(clips[0], RATE)
+    with pytest.raises(DataError, match=r"has no decoded file of b; add .*/b\.wav or \.flac"):
+        peer.code(clips[1], RATE)
     (tmp_path / "a.wav").write_text("no audio")
     with pytest.raises(DataError, match=r"'mine'.*a\.wav"):
         load_peers([f"mine={tmp_path}"], ["a"])[0].code(clips[0], RATE)

@@ -10,7 +10,6 @@ import torch
 
 from auricle.backbones.speaker.ecapa import EcapaSizes, EcapaTdnn
 from auricle.backbones.speaker.ecapa_weights import save_ecapa
-from auricle.backbones.speaker.load import weights_files
 from auricle.core.config import override
 from auricle.core.errors import CheckpointError
 from auricle.core.files import read_json
@@ -22,7 +21,6 @@ from auricle.systems import system as find
 from auricle.systems.voice_auth import controls, data, evaluate, infer
 from auricle.systems.voice_auth.batches import ClipFeatures
 from auricle.systems.voice_auth.config import smoke
-from auricle.systems.voice_auth.contents import contents
 from auricle.systems.voice_auth.embeddings import Embedder
 
 QUICK = ["eval.controls=false", "eval.sweep_clips=0", "data.workers=1"]
@@ -73,7 +71,7 @@ def test_a_changed_file_of_scores_is_not_measured_against_the_old_threshold(fini
     scores.write_text("".join(f"{name} {draws.normal():.6f}\n" for name in ids))
     cfg, run = prepared(finished, tmp_path / "run", [f"detector.scores={scores}"])
     pipeline.train(find("voice_auth"), cfg, run)
-    assert "detector.scores" in read_json(run.checkpoints / "final" / "meta.json")["contents"]
+    assert "detector.scores" in read_json(run.checkpoints / "final" / "meta.json")["behind_paths"]
     report = pipeline.evaluate(find("voice_auth"), cfg, run)
     assert not [text for text in report.extra["verdict"] if "never heard" in text]  # nobody knows what those heard
     scores.write_text(scores.read_text().replace("0", "1"))
@@ -98,17 +96,6 @@ def test_a_detector_run_that_was_trained_again_is_noticed(finished, tmp_path, ve
     (other / "checkpoints" / "final" / "model.safetensors").write_bytes(b"other")
     with pytest.raises(CheckpointError, match=r"detector\.run=.*no longer what this run was trained with"):
         infer.load(run.path).score(wave, 16000)
-
-
-def test_files_behind_a_verifier(tmp_path):
-    for name in ("big.onnx", "big.onnx.data", "big[1].onnx", "other.onnx"):
-        (tmp_path / name).write_bytes(name.encode())
-    assert [file.name for file in weights_files(f"onnx:{tmp_path / 'big.onnx'}")] == ["big.onnx", "big.onnx.data"]
-    assert [file.name for file in weights_files(f"onnx:{tmp_path / 'big[1].onnx'}")] == ["big[1].onnx"]
-    folder = ecapa(tmp_path / "ecapa", 0)
-    assert [file.name for file in weights_files(f"ecapa:{folder}")] == ["sizes.json", "model.safetensors"]
-    assert weights_files("ge2e") == weights_files("ecapa:") == weights_files("onnx:") == []
-    assert contents(override(smoke(), ["verifier.spec=onnx:nowhere.onnx"])) == {}
 
 
 def test_a_training_on_other_sounds_of_the_same_names_is_another(tmp_path):

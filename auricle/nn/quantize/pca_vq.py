@@ -1,4 +1,4 @@
-"""What stands beside the codec: PCA and a codebook of the same size on the same grid."""
+"""PCA and a codebook on patches of log-mels: the baseline of a codec that codes such patches, at its own rate."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from torch import Tensor
 
 from auricle.core.seed import rng
 from auricle.nn.quantize.codebook import k_means, nearest
-from auricle.systems.unisrcodec.model import OFFSET, SCALE
 
 PATCHES = 60_000  # most patches that the codebook is made of
 
@@ -17,7 +16,17 @@ PATCHES = 60_000  # most patches that the codebook is made of
 class PcaVq:
     """Patches of `step` bands and frames, PCA, k-means: one token a patch, the codec's own rate without a network."""
 
-    def __init__(self, mels: Sequence[Tensor], step: int, codes: int, dims: int, seed: int) -> None:
+    def __init__(
+        self,
+        mels: Sequence[Tensor],
+        step: int,
+        codes: int,
+        dims: int,
+        seed: int,
+        *,
+        offset: float = 0.0,
+        scale: float = 1.0,
+    ) -> None:
         """Learn from log-mels (frames, n_mels) of whole columns.
 
         Args:
@@ -26,8 +35,11 @@ class PcaVq:
             codes: size of the codebook.
             dims: principal components kept.
             seed: of the drawn patches and first centres.
+            offset: added to every log-mel first.
+            scale: by which the sum is divided.
         """
-        self.step, draws = step, rng(seed, "pca-vq")
+        self.step, self.offset, self.scale = step, offset, scale
+        draws = rng(seed, "pca-vq")
         patches = torch.cat([self._patches(mel)[0] for mel in mels])
         # as the codec's cuts begin anywhere, so may the patches
         patches = torch.cat([patches, *[self._patches(mel[step // 2 :])[0] for mel in mels if len(mel) > 2 * step]])
@@ -52,11 +64,11 @@ class PcaVq:
         made = self.points(mel) @ self.basis.T + self.mean
         columns, rows = made.shape[:2]
         picture = made.view(columns, rows, self.step, self.step).permute(0, 2, 1, 3)
-        whole: Tensor = picture.reshape(columns * self.step, rows * self.step) * SCALE - OFFSET
+        whole: Tensor = picture.reshape(columns * self.step, rows * self.step) * self.scale - self.offset
         return whole
 
     def _patches(self, mel: Tensor) -> tuple[Tensor, tuple[int, int]]:
         columns, rows = len(mel) // self.step, mel.shape[1] // self.step
-        scaled = (mel[: columns * self.step] + OFFSET) / SCALE
+        scaled = (mel[: columns * self.step] + self.offset) / self.scale
         cells = scaled.reshape(columns, self.step, rows, self.step).permute(0, 2, 1, 3)
         return cells.reshape(columns * rows, -1), (columns, rows)

@@ -1,4 +1,4 @@
-"""STOI, ViSQOL and PESQ of speech recordings, where their packages are there, and what a reader has to know of them."""
+"""STOI, ViSQOL and PESQ of speech, where their packages are there, and what a reader has to know of them."""
 
 from __future__ import annotations
 
@@ -13,10 +13,7 @@ from auricle.audio.resample import resample
 from auricle.core.errors import DataError, MissingExtra
 from auricle.metrics.speech import LEAST_S, MEASURES, RATE_HZ, Measure
 from auricle.report.spared import Spared
-from auricle.systems.unisrcodec.data import Recording
 from auricle.train.log import announce
-
-KIND = "speech"
 
 
 class SpeechMeasures:
@@ -41,26 +38,26 @@ class SpeechMeasures:
         for text in self.missing:
             announce(f"note: {text}")
 
-    def __call__(self, clip: Recording, waves: Mapping[str, np.ndarray], rate_hz: int) -> dict[str, dict[str, float]]:
-        """Judge what each codec makes of a recording, samples (T,) at one rate.
+    def __call__(
+        self, original: np.ndarray, waves: Mapping[str, np.ndarray], rate_hz: int
+    ) -> dict[str, dict[str, float]]:
+        """Judge what each codec makes of a recording of speech, samples (T,) at one rate.
 
         Returns:
-            Measure -> codec -> number; empty for what is no speech or too short. A measure that cannot judge one of the
-            waves is left out for all, so that all are judged on the same recordings.
+            Measure -> codec -> number; empty for what is too short. A measure that cannot judge one of the waves is
+            left out for all, so that all are judged on the same recordings.
         """
         values: dict[str, dict[str, float]] = {}
-        if clip.kind != KIND:
-            return values
         due = [
             measure
             for measure in self.measures
             if measure.name not in self.spared.failed
             and self.judged[measure.name] < self.most.get(measure.name, math.inf)
         ]
-        if len(clip.wave) < LEAST_S * rate_hz:
+        if len(original) < LEAST_S * rate_hz:
             self.refused.update(measure.name for measure in due)
             return values
-        real = resample(clip.wave, rate_hz, RATE_HZ)
+        real = resample(original, rate_hz, RATE_HZ)
         narrow = {codec: resample(wave, rate_hz, RATE_HZ) for codec, wave in waves.items()}
         for measure in due:
             found = self.spared(measure.name, partial(self._judge, measure, narrow, real))
