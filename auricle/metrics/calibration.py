@@ -130,7 +130,8 @@ class Calibration:
     Attributes:
         slope: slope of the Platt map.
         intercept: intercept of the Platt map.
-        threshold: the dev-EER threshold, half-way between two dev scores; scores above it are on the bona fide side.
+        threshold: scores above it are on the bona fide side; the dev-EER threshold, half-way between two dev scores, or
+            the score of even odds, see `auricle.metrics.held_out`.
         undecided_low: lower end of the undecided band, inclusive.
         undecided_high: upper end of the undecided band, inclusive.
         used: whether the probability is given; threshold and band hold either way.
@@ -160,8 +161,10 @@ class Calibration:
         """Why no probability is given; None where it is."""
         if self.used:
             return None
-        measured = "" if self.cllr is None else f" (Cllr {self.cllr:.2f})"
-        return f"no probability: the calibration was worse than none on held-out dev voices{measured}"
+        if self.cllr is None:
+            return "no probability: dev has too few voices and families to measure a calibration on what it left out"
+        worse = "worse" if self.cllr > 1 else "no better"
+        return f"no probability: the calibration was {worse} than none on held-out dev voices (Cllr {self.cllr:.2f})"
 
     def to_dict(self) -> dict[str, Any]:
         """Give the values for JSON."""
@@ -251,11 +254,30 @@ def calibrate(dev_scores: npt.ArrayLike, dev_labels: npt.ArrayLike) -> Calibrati
     values = check_scores(dev_scores, "dev")
     truth = check_labels(dev_labels, values.size)
     threshold = _between(values, eer(values[truth], values[~truth]).threshold)
-    platt = fit_platt(values, truth)
+    return calibration_of(fit_platt(values, truth), threshold)
+
+
+def calibration_of(
+    platt: Platt,
+    threshold: float,
+    *,
+    undecided_below: float = UNDECIDED_BELOW,
+    used: bool = True,
+    cllr: float | None = None,
+) -> Calibration:
+    """Put a probability map and a threshold together, with the band in which neither decides.
+
+    Args:
+        platt: the map.
+        threshold: a score.
+        undecided_below: probability of the surer side below which a score is undecided, from 0.5 to 1.
+        used: whether the probability is given.
+        cllr: of the map on clips that it was not fitted on.
+    """
     # no slope, no decision: the band is everything (as the largest numbers, since JSON has no infinity)
     low, high = -sys.float_info.max, sys.float_info.max
     if platt.slope > 0:
-        half = float(np.log(UNDECIDED_BELOW / (1 - UNDECIDED_BELOW)))
+        half = float(np.log(undecided_below / (1 - undecided_below)))
         low = max(low, min((-half - platt.intercept) / platt.slope, threshold))
         high = min(high, max((half - platt.intercept) / platt.slope, threshold))
-    return Calibration(platt.slope, platt.intercept, threshold, low, high)
+    return Calibration(platt.slope, platt.intercept, threshold, low, high, used, cllr)

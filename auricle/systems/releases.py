@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from auricle.core.errors import CheckpointError, ConfigError
 from auricle.core.run import FINAL, IMPORTED, RunFolder, open_run
 from auricle.data import fields, manifest
 from auricle.data.labelled import need_both_classes, need_labels
+from auricle.metrics.held_out import calibrate_held_out
 from auricle.systems import NAMES, system
 from auricle.train.checkpoint import save_model
 
@@ -100,22 +101,26 @@ def configured(base: C, settings: Mapping[str, Any]) -> C:
     return override(base, [f"{key}={json.dumps(value)}" for key, value in settings.items()])
 
 
-def labelled_cuts(path: Path) -> tuple[list[Any], np.ndarray]:
-    """Read the clips that a release is calibrated on.
+def calibrated(dev: Path, scores_of: Callable[[list[Any]], np.ndarray]) -> dict[str, Any]:
+    """Calibrate a release on labelled clips, for voices and fakes that they do not have.
 
     Args:
-        path: a labelled manifest.
+        dev: a labelled manifest.
+        scores_of: gives the scores (N,) of its cuts.
 
     Returns:
-        Its cuts, and (N,) booleans, true for bona fide.
+        The calibration as plain values; see `auricle.metrics.held_out.calibrate_held_out`.
 
     Raises:
         DataError: no manifest, clips without a label or whose audio cannot be had, or only one class.
     """
-    cuts = list(manifest.read(path))
-    need_labels(cuts, path)
-    need_both_classes(path.name, cuts)
-    return cuts, np.array([cut.custom[fields.LABEL] == fields.BONAFIDE for cut in cuts])
+    cuts = list(manifest.read(dev))
+    need_labels(cuts, dev)
+    need_both_classes(dev.name, cuts)
+    real = [cut.custom[fields.LABEL] == fields.BONAFIDE for cut in cuts]
+    voices = [cut.custom.get(fields.SPEAKER_GROUP) or cut.id for cut in cuts]  # a clip without one stands for itself
+    families = [cut.custom.get(fields.FAMILY) or "" for cut in cuts]
+    return calibrate_held_out(scores_of(cuts), real, voices, families).to_dict()
 
 
 def write_run(

@@ -1,127 +1,98 @@
-"""Is this the kind of sound the detector was made for? Speech at all, and speech like that of the training set.
+"""Is this the kind of sound the detector was made for? Speech at all, and speech that moves as that of its clips does.
 
-The first question is Silero VAD's (`auricle.backbones.vad`), which knows nothing of a run; the second is answered by
-what training saw.
+The first question is Silero VAD's (`auricle.backbones.vad`), which knows nothing of a run. The second is answered by
+the clips of a run (`auricle.metrics.novelty`): how much the cepstrum changes from frame to frame. What is steady over a
+recording, such as its colour, its level and the voice's mean spectrum, is left out: that of a new microphone is always
+unlike, and that of a synthetic voice often is not.
 """
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 
-from auricle.audio.level import set_level
-from auricle.audio.spectral import LFCC
+from auricle.audio.motion import motion
+from auricle.metrics.novelty import Known, fit_known
+from auricle.systems.mambo.preparation import heard, sound_of
 
 SPEECH_SHARE = 0.15  # of the 32 ms frames; with fewer of speech an input is called non-speech
 NO_SPEECH = "non-speech"
-COEFFICIENTS = 20
-FAR_QUANTILE = 0.995  # of the training clips' distances; beyond it an input is called out of domain
+WITHIN = 0.9  # share of the real clips of a package that was left out which shall not be called out of domain
+SHORTEST_S = 0.4  # of the excerpts that show what little a short recording tells
 
 
-@functools.cache
-def _cepstrum(rate_hz: int, band_hz: float) -> LFCC:
-    """Give the front end, whose filters are made once."""
-    return LFCC(
-        rate_hz, n_filters=COEFFICIENTS, n_coefficients=COEFFICIENTS, high_hz=band_hz, deltas=0, center=True, floor=1e-8
-    )
-
-
-def describe(wave: np.ndarray, rate_hz: int, band_hz: float) -> np.ndarray:
-    """Describe a clip by the mean and spread of its cepstrum and the rhythm of its envelope.
+def describe(wave: np.ndarray, rate_hz: int, band_hz: float, window: int) -> tuple[np.ndarray, float]:
+    """Describe a recording as `infer` does.
 
     Args:
-        wave: (T,) at least 0.1 s.
+        wave: (T,).
         rate_hz: its rate in Hz.
-        band_hz: nothing above it counts, so that a source's bandwidth does not decide.
+        band_hz: nothing above it counts.
+        window: samples of a window.
 
     Returns:
-        (41,): means without the level, standard deviations, and the log shares of 1-3 and 3-8 Hz in the envelope.
+        (12,), the mean over its windows; and the seconds of its sound.
     """
-    described: np.ndarray = describe_many([wave], rate_hz, band_hz)[0]
-    return described
+    sound = sound_of(wave, rate_hz)
+    windows = [piece for _, piece in heard([wave], sound, window)]
+    return motion(windows, rate_hz, band_hz).mean(0), (sound.end - sound.start) / rate_hz
 
 
-def describe_many(waves: Sequence[np.ndarray], rate_hz: int, band_hz: float) -> np.ndarray:
-    """Describe several clips of one length, as `describe` does each.
+def fit_domain(
+    waves: Sequence[np.ndarray],
+    groups: Sequence[str],
+    real: Sequence[bool],
+    *,
+    rate_hz: int,
+    band_hz: float,
+    window: int,
+    draws: np.random.Generator,
+) -> Known:
+    """Learn what is usual from a run's clips, real and fake: a seen fake is in the domain.
 
     Args:
         waves: (T,) each.
-        rate_hz: their rate in Hz.
+        groups: what each is of; every group is left out once, and the limit is set on the real clips of those.
+        real: whether each is bona fide.
+        rate_hz: rate of the waves in Hz.
         band_hz: nothing above it counts.
-
-    Returns:
-        (clips, 41).
-    """
-    levelled = torch.from_numpy(np.stack([set_level(wave) for wave in waves]))
-    frames = _cepstrum(rate_hz, band_hz)(levelled).numpy()  # (clips, frames, 20)
-    envelope = frames[..., 0] - frames[..., 0].mean(1, keepdims=True)
-    size = max(512, envelope.shape[1])
-    power = np.abs(np.fft.rfft(envelope, n=size)) ** 2
-    hertz = np.fft.rfftfreq(size, d=0.01)
-    total = power[:, (hertz > 0.5) & (hertz < 20)].sum(1) + 1e-6
-    rhythm = [np.log(power[:, (hertz >= low) & (hertz < high)].sum(1) / total + 1e-3) for low, high in ((1, 3), (3, 8))]
-    return np.concatenate([frames[..., 1:].mean(1), frames.std(1), np.stack(rhythm, 1)], axis=1).astype(np.float64)
-
-
-@dataclass(frozen=True)
-class Domain:
-    """How far an input lies from the training data; plain numbers, so that a checkpoint can carry them.
-
-    Attributes:
-        mean: of the training clips' descriptions.
-        scale: standard deviations of the same.
-        whiten: rows that turn a standardised description into independent numbers.
-        far: distance beyond which an input is out of domain.
-    """
-
-    mean: np.ndarray
-    scale: np.ndarray
-    whiten: np.ndarray
-    far: float
-
-    def warnings(self, description: np.ndarray) -> list[str]:
-        """Give the warnings that an input's description calls for."""
-        z = (description - self.mean) / self.scale
-        distance = float(np.sqrt(np.mean((self.whiten @ z) ** 2)))
-        if distance > self.far:
-            return [
-                f"out-of-domain: unlike the training clips (distance {distance:.1f}, usual up to {self.far:.1f}); "
-                "do not rely on the score"
-            ]
-        return []
-
-    def to_dict(self) -> dict[str, Any]:
-        """Give plain JSON values."""
-        return {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in vars(self).items()}
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Domain:
-        """Read what `to_dict` wrote; what an older version wrote beside it is left out."""
-        arrays = {name: np.array(values[name], dtype=np.float64) for name in ("mean", "scale", "whiten")}
-        return cls(**arrays, far=float(values["far"]))
-
-
-def fit_domain(clips: Sequence[np.ndarray]) -> Domain:
-    """Learn what is usual.
-
-    Args:
-        clips: descriptions of the detector's training clips.
+        window: samples of a window.
+        draws: of one excerpt of each clip, which show what a length brings.
 
     Returns:
         The check.
     """
-    known = np.stack(clips)
-    mean, scale = known.mean(0), known.std(0) + 1e-6
-    z = (known - mean) / scale
-    values, vectors = np.linalg.eigh(np.cov(z.T) + 0.1 * np.eye(z.shape[1]))
-    whiten = (vectors / np.sqrt(values)).T
-    far = float(np.quantile(np.sqrt(np.mean((z @ whiten.T) ** 2, axis=1)), FAR_QUANTILE))
-    return Domain(mean, scale, whiten, far)
+    rows: list[tuple[np.ndarray, float, str, bool]] = []
+    for wave, group, is_real in zip(waves, groups, real, strict=True):
+        shortest = min(len(wave), round(SHORTEST_S * rate_hz))
+        size = round(shortest * (len(wave) / shortest) ** draws.random())
+        start = int(draws.integers(len(wave) - size + 1))
+        pieces = [piece for piece in (wave, wave[start : start + size]) if piece.any()]
+        rows += [(*describe(piece, rate_hz, band_hz, window), group, is_real) for piece in pieces]
+    points, seconds, names, judged = (np.array(column) for column in zip(*rows, strict=True))
+    return fit_known(points, seconds, names, judged, quantile=WITHIN)
+
+
+def known_domain(values: Mapping[str, Any] | None) -> Known | None:
+    """Read the check from a checkpoint; None where there is none, or one of an older version, which misled.
+
+    Raises:
+        DataError: it is damaged.
+    """
+    return None if values is None or (values and "steady" not in values) else Known.from_dict(values)
+
+
+def domain_warnings(known: Known, description: np.ndarray, seconds: float) -> list[str]:
+    """Give the warning that an input's description calls for, by the seconds that were described."""
+    distance = float(known.distances([description], [seconds])[0])
+    if distance <= known.far:
+        return []
+    return [
+        f"out-of-domain: it does not move as the clips that the detector knows (distance {distance:.1f}, usual up to "
+        f"{known.far:.1f}); do not rely on the score"
+    ]
 
 
 def speech_warnings(share: float) -> list[str]:

@@ -23,7 +23,8 @@ from auricle.data.labelled import need_both_classes, need_labels
 from auricle.data.protocols import read_asv_scores
 from auricle.metrics import scores as score_files
 from auricle.metrics.bootstrap import PairedScores, paired_bootstrap, paired_bootstrap_runs
-from auricle.metrics.calibration import decide
+from auricle.metrics.calibration import Decision, decide
+from auricle.metrics.decision_rows import pooled_rows, share_rows
 from auricle.metrics.detection import auc, min_dcf
 from auricle.metrics.rows import FEWEST_SPEAKERS, eer_row, percent
 from auricle.report.evaluation import Evaluation, Page
@@ -32,7 +33,7 @@ from auricle.systems.mambo.config import MamboConfig
 from auricle.systems.mambo.domain import speech_warnings
 from auricle.systems.mambo.infer import LAPTOP, Detector, load
 from auricle.systems.mambo.page import page
-from auricle.systems.mambo.rows import Beside, Table, pooled_rows, speakers
+from auricle.systems.mambo.rows import Beside, Table, speakers
 
 TOY = "a laptop model on a small corpus: it shows that the method works, not how well"
 REPLICATES = 1000  # of the intervals of a score file
@@ -57,9 +58,10 @@ def evaluate(cfg: MamboConfig, run: RunFolder) -> Evaluation:
     detector = load(run.path)
     cuts = data.load(run, "test")
     test = load_clips(cuts, cfg.data.rate_hz)
-    scores = detector.cut_scores(cuts)
+    scores, decisions = detector.cut_decisions(cuts)
     table = Table(cfg)
     rows = table.groups(scores, test) + pooled_rows(scores, test.labels, detector.calibration)
+    rows += share_rows(decisions, test.labels)
     beside = Beside()
     baselines: dict[str, np.ndarray] = {}
     if cfg.eval.controls:
@@ -90,7 +92,7 @@ def evaluate(cfg: MamboConfig, run: RunFolder) -> Evaluation:
         ],
         leak=beside.leak,
         toy=detector.toy,
-        scores={"test.jsonl": score_rows(scores, test, detector, baselines)},
+        scores={"test.jsonl": score_rows(scores, test, decisions, baselines)},
         page=drawn or Page(),
     )
 
@@ -177,14 +179,14 @@ def _is_speech(clip: embedded.Clip) -> bool:
 
 
 def score_rows(
-    scores: np.ndarray, clips: Clips, detector: Detector, baselines: Mapping[str, np.ndarray]
+    scores: np.ndarray, clips: Clips, decisions: Sequence[Decision], baselines: Mapping[str, np.ndarray]
 ) -> list[dict[str, Any]]:
     """Give one row a clip, for ``scores/``: its score and decision, its facts, and the scores of the baselines."""
     kept = (fields.LABEL, fields.FAMILY, fields.GENERATOR, fields.SPEAKER_GROUP, fields.LANGUAGE, fields.PAIR)
     rows = []
     for index, fact in enumerate(clips.facts):
         score = float(scores[index])
-        row = {"id": fact["id"], "score": score, "decision": decide(detector.calibration, score).label}
+        row = {"id": fact["id"], "score": score, "decision": decisions[index].label}
         row |= {name: fact.get(name) for name in kept}
         row |= {name: float(values[index]) for name, values in baselines.items()}
         rows.append(row)
@@ -249,14 +251,18 @@ def evaluate_manifest(cfg: MamboConfig, run: RunFolder, path: str | Path) -> Eva
     need_labels(cuts, path)
     clips = load_clips(cuts, cfg.data.rate_hz)
     need_both_classes(Path(path).name, cuts)
-    scores = detector.cut_scores(cuts)
+    scores, decisions = detector.cut_decisions(cuts)
     table, name = Table(cfg), Path(path).stem
     return Evaluation(
-        rows=table.groups(scores, clips) + pooled_rows(scores, clips.labels, detector.calibration),
+        rows=[
+            *table.groups(scores, clips),
+            *pooled_rows(scores, clips.labels, detector.calibration),
+            *share_rows(decisions, clips.labels),
+        ],
         data=name,
         warnings=[*unsaid(detector), *([LAPTOP] if detector.toy else []), *table.notes],
         toy=detector.toy,
-        scores={f"{name}.jsonl": score_rows(scores, clips, detector, {})},
+        scores={f"{name}.jsonl": score_rows(scores, clips, decisions, {})},
     )
 
 

@@ -27,12 +27,21 @@ from auricle.core.answers import Detection, Refused
 from auricle.core.errors import AudioError, CheckpointError, ConfigError, DataError
 from auricle.core.request import Request
 from auricle.core.run import open_trained
-from auricle.metrics.calibration import Calibration, decide
+from auricle.metrics.calibration import Calibration, Decision, decide
+from auricle.metrics.novelty import Known
 from auricle.systems.batching import AHEAD, DECODERS, map_ahead
 from auricle.systems.mambo.config import DataConfig, MamboConfig
-from auricle.systems.mambo.domain import Domain, speech_warnings
+from auricle.systems.mambo.domain import domain_warnings, known_domain, speech_warnings
 from auricle.systems.mambo.network import Network
-from auricle.systems.mambo.scoring import Results, Window, score_cuts, score_stream, score_waves, scored_part
+from auricle.systems.mambo.scoring import (
+    Results,
+    Window,
+    cut_results,
+    score_stream,
+    scored_part,
+    scores_of,
+    wave_results,
+)
 from auricle.train.checkpoint import load_model
 
 SHORT_S = 1.0
@@ -44,6 +53,7 @@ LAPTOP = (
     "laptop-model: trained in minutes on a few voices and classical fakes; "
     "it shows the method and must not decide about anybody"
 )
+UNCHECKED = "unchecked: this run has no check of whether an input is like the clips that it knows"
 
 
 @dataclass(frozen=True, repr=False)
@@ -55,14 +65,14 @@ class Detector:
         cfg: the run's config.
         preset: the run's preset.
         calibration: probability, threshold and undecided band, set on dev; None where there were no labelled clips.
-        domain: checks of the input.
+        domain: of what it knows; None where nobody has measured that.
     """
 
     network: Network
     cfg: MamboConfig
     preset: str
     calibration: Calibration | None
-    domain: Domain | None
+    domain: Known | None
 
     @property
     def toy(self) -> bool:
@@ -102,11 +112,25 @@ class Detector:
             ConfigError: not one rate a waveform.
         """
         target = self.cfg.data.rate_hz
-        return [float(score) for score in score_waves(self.network, self.cfg.data, _paired(waves, rates_hz, target))]
+        results = wave_results(self.network, self.cfg.data, _paired(waves, rates_hz, target))
+        return [float(score) for score in scores_of(results)]
 
     def cut_scores(self, cuts: Iterable[Any]) -> np.ndarray:
         """Score the audio of a manifest's cuts, (N,): the samples that `infer` scores in their files."""
-        return score_cuts(self.network, self.cfg.data, cuts)
+        return scores_of(cut_results(self.network, self.cfg.data, cuts))
+
+    def cut_decisions(self, cuts: Iterable[Any]) -> tuple[np.ndarray, list[Decision]]:
+        """Give the scores (N,) of a manifest's cuts, and what `infer` would decide about each."""
+        results = cut_results(self.network, self.cfg.data, cuts, described=True)
+        return scores_of(results), [self.decided(one)[0] for one in results]
+
+    def decided(self, results: Results) -> tuple[Decision, list[str]]:
+        """Decide about an input whose windows are scored, and give the warnings that it is none of those it knows."""
+        unlike = speech_warnings(results.speech)
+        if not unlike and self.domain is not None and results.descriptions:
+            described = np.mean(results.descriptions, axis=0)
+            unlike = domain_warnings(self.domain, described, results.described_s)
+        return decide(self.calibration, results.score, next(iter(unlike), None)), unlike
 
     def scored(self, stream: Iterable[Window], threads: int) -> Iterator[Window]:
         """Give windows as they are scored, `threads` batches side by side."""
@@ -143,7 +167,6 @@ class _Input:
         wave: (T,) at the network's rate; None where the file is streamed.
         judged: of a file that is streamed.
         sound: what of it is heard.
-        speech: share of frames that are speech.
         error: why there is no answer.
         sent: whether all windows are on their way.
     """
@@ -155,7 +178,6 @@ class _Input:
     wave: np.ndarray | None = None
     judged: Scan | None = None
     sound: Sound | None = None
-    speech: float = 1.0
     error: str | None = None
     sent: bool = False
 
@@ -185,9 +207,7 @@ class _Input:
         if self.error is not None:
             return Refused(self.request.input, self.error)
         detector, duration_s = self.detector, self.results.duration_s
-        unlike = speech_warnings(self.speech)
-        if not unlike and detector.domain is not None and self.results.descriptions:
-            unlike = detector.domain.warnings(np.mean(self.results.descriptions, axis=0))
+        decision, unlike = detector.decided(self.results)
         warnings = [*unlike, *self.warnings]
         if detector.toy:
             warnings.append(LAPTOP)
@@ -195,7 +215,8 @@ class _Input:
             warnings.append(f"short: {duration_s:.2f} s; below {SHORT_S} s there is little to go by")
         if detector.cfg.data.first_window and duration_s > self.results.segment_s:
             warnings.append(f"first-window: only the first {self.results.segment_s} s of {duration_s:.1f} s were heard")
-        decision = decide(detector.calibration, score, next(iter(unlike), None))
+        if detector.domain is None:
+            warnings.append(UNCHECKED)
         return Detection(
             input=self.request.input,
             score=score,
@@ -217,13 +238,13 @@ def _opened(detector: Detector, request: Request) -> _Input:
         if probe(request.audio).duration_s > WHOLE_S:
             opened.judged = scan(request.audio)
             opened.warnings, results.duration_s = opened.judged.warnings, opened.judged.duration_s
-            opened.sound, opened.speech = _surveyed(_chunks(request.audio, rate_hz, opened.judged), detector.cfg.data)
+            opened.sound, results.speech = _surveyed(_chunks(request.audio, rate_hz, opened.judged), detector.cfg.data)
         else:
             audio = read(request.audio, channels="loudest")
             wave = resample(audio.wave[0], audio.rate_hz, rate_hz).astype(np.float32, copy=False)
             opened.wave, opened.sound = wave, scored_part(detector.cfg.data, wave)
             opened.warnings, results.duration_s = audio.warnings, audio.duration_s
-            opened.speech = speech_share(part(wave, opened.sound), rate_hz)
+            results.speech = speech_share(part(wave, opened.sound), rate_hz)
     except AudioError as error:
         opened.error = str(error)
     return opened
@@ -255,7 +276,7 @@ def load(folder: str | Path) -> Detector:
     meta = load_model(trained.final, network)
     try:
         calibration = Calibration.from_dict(meta["calibration"]) if meta["calibration"] is not None else None
-        domain = Domain.from_dict(meta["domain"]) if meta["domain"] is not None else None
+        domain = known_domain(meta["domain"])
     except (KeyError, TypeError, DataError) as error:
         raise CheckpointError(f"{trained.final}/meta.json is damaged: {error}") from None
     if isinstance(network.encoder, WhisperFront):

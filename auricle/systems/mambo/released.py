@@ -7,11 +7,11 @@ from pathlib import Path
 from auricle.backbones.architecture import architecture
 from auricle.backbones.released import mambo, read_state
 from auricle.core.errors import CheckpointError, ConfigError
-from auricle.metrics.calibration import UNCALIBRATED, calibrate
+from auricle.metrics.calibration import UNCALIBRATED
 from auricle.systems.mambo.config import paper
 from auricle.systems.mambo.network import Network
-from auricle.systems.mambo.scoring import score_cuts
-from auricle.systems.releases import configured, fill, labelled_cuts, write_run
+from auricle.systems.mambo.scoring import cut_results, scores_of
+from auricle.systems.releases import calibrated, configured, fill, write_run
 
 
 def imported(checkpoint: Path, out: Path, part: str | None, dev: Path | None, encoder: Path | None) -> Path:
@@ -33,6 +33,7 @@ def imported(checkpoint: Path, out: Path, part: str | None, dev: Path | None, en
     fill(network, found.state, checkpoint)
     calibration, notes = None, (*found.notes, UNCALIBRATED)
     if dev is not None:
-        cuts, real = labelled_cuts(dev)
-        calibration, notes = calibrate(score_cuts(network.eval(), cfg.data, cuts), real).to_dict(), found.notes
+        network.eval()
+        calibration = calibrated(dev, lambda cuts: scores_of(cut_results(network, cfg.data, cuts)))
+        notes = found.notes
     return write_run(out, "mambo", cfg, network, {"calibration": calibration, "domain": None}, checkpoint, notes)

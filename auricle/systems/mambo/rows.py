@@ -1,4 +1,4 @@
-"""The rows of a report: EER per group of clips, with its interval over speakers, and what needs a calibration."""
+"""The rows of a report: EER per group of clips, with its interval over speakers."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from auricle.core.report import MetricRow
 from auricle.core.seed import derive
 from auricle.data import fields
 from auricle.data.clips import Clips
-from auricle.metrics.calibration import Calibration
-from auricle.metrics.detection import act_dcf, auc, balanced_accuracy, cllr, min_dcf
-from auricle.metrics.rows import eer_row, percent
+from auricle.metrics.rows import eer_row
 from auricle.report.spared import Spared
 from auricle.systems.mambo.config import MamboConfig
 
@@ -79,31 +77,6 @@ class Table:
             inside = clips.labels | np.isin(families, names)
             rows.append(self.eer(scores[inside], clips.where(inside), title, baseline))
         return [*rows, self.eer(scores, clips, "pooled", baseline)]
-
-
-def pooled_rows(scores: np.ndarray, labels: np.ndarray, calibration: Calibration | None) -> list[MetricRow]:
-    """Give the area under the curve, and what needs a threshold or a calibration, both set on dev.
-
-    Args:
-        scores: (N,), higher is more bona fide.
-        labels: (N,), true for bona fide.
-        calibration: of the detector; None costs the rows that need it.
-    """
-    real, fake = scores[labels], scores[~labels]
-    size = len(scores)
-    rows = [
-        MetricRow(name="auc", value=auc(real, fake), n=size, group="pooled"),
-        MetricRow(name="min_dcf", value=min_dcf(real, fake), n=size, group="pooled"),
-    ]
-    if calibration is None:
-        return rows
-    llr_real, llr_fake = (calibration.slope * part + calibration.intercept for part in (real, fake))
-    return [
-        *rows,
-        percent("balanced_accuracy", balanced_accuracy(real, fake, calibration.threshold), size, group="pooled"),
-        MetricRow(name="act_dcf", value=act_dcf(llr_real, llr_fake), n=size, group="pooled"),
-        MetricRow(name="cllr", value=cllr(llr_real, llr_fake), unit="bit", n=size, group="pooled"),
-    ]
 
 
 def speakers(clips: Clips) -> np.ndarray:

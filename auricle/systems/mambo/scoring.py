@@ -1,6 +1,6 @@
 """Scores of clips: every window through the network, and their mean; many windows at once, from whatever inputs.
 
-`score_waves` and `score_cuts` score what `infer` scores; `score_clips` takes clips as training has them, for what
+`wave_results` and `cut_results` score what `infer` scores; `score_clips` takes clips as training has them, for what
 belongs to training: which checkpoint is kept, and the control detectors.
 """
 
@@ -19,14 +19,15 @@ import numpy as np
 import torch
 from torch import nn
 
-from auricle.audio.hearing import Sound, beginning, heard, sound_of
+from auricle.audio.hearing import Sound, beginning, heard, part, sound_of
+from auricle.audio.motion import motion
+from auricle.backbones.vad import speech_share
 from auricle.core.answers import Segment
 from auricle.core.errors import AudioError
 from auricle.data.clips import Clips, batched, windows
 from auricle.data.cut_audio import mono_cut
 from auricle.systems.batching import AHEAD, DECODERS, map_ahead, torch_pool
 from auricle.systems.mambo.config import DataConfig
-from auricle.systems.mambo.domain import describe_many
 from auricle.systems.mambo.model import score
 
 CELL_S = 0.5  # length of a segment in the answer
@@ -105,7 +106,8 @@ class Results:
         count: windows scored.
         total: sum of their scores.
         cells: sum and number of the frame scores of each half second.
-        descriptions: (41,) each, of the first windows.
+        descriptions: (12,) each, of the first windows.
+        speech: share of its frames that are speech.
     """
 
     segment_s: float
@@ -118,6 +120,12 @@ class Results:
     total: float = 0.0
     cells: dict[int, list[float]] = field(default_factory=dict)
     descriptions: list[np.ndarray] = field(default_factory=list)
+    speech: float = 1.0
+
+    @property
+    def described_s(self) -> float:
+        """Seconds that the descriptions are of."""
+        return min(self.tiled_s, self.segment_s * (len(self.descriptions) + 1) / 2)
 
     @property
     def score(self) -> float:
@@ -149,7 +157,7 @@ class Results:
             window: of this input.
             score: of the window.
             frames: scores (T',) over the window.
-            description: (41,), or None.
+            description: (12,), or None.
         """
         self.total += score
         self.count += 1
@@ -195,7 +203,7 @@ def score_stream(
         wanted = [index for index, window in enumerate(batch) if window.described]
         described: dict[int, np.ndarray] = {}
         if wanted:
-            rows = describe_many([batch[index].piece for index in wanted], rate_hz, band_hz)
+            rows = motion([batch[index].piece for index in wanted], rate_hz, band_hz)
             described = dict(zip(wanted, rows, strict=True))
         return [
             (window, float(scores[index]), frames[index], described.get(index)) for index, window in enumerate(batch)
@@ -220,46 +228,58 @@ def scored_part(cfg: DataConfig, wave: np.ndarray) -> Sound:
     return beginning(len(wave), cfg.window) if cfg.first_window else sound_of(wave, cfg.rate_hz)
 
 
-def score_waves(network: nn.Module, cfg: DataConfig, waves: Iterable[np.ndarray]) -> np.ndarray:
+def wave_results(
+    network: nn.Module, cfg: DataConfig, waves: Iterable[np.ndarray], described: bool = False
+) -> list[Results]:
     """Score recordings as `infer` does, whatever their mates.
 
     Args:
         network: in eval mode, takes (B, N) waves.
         cfg: its window, rate and band.
         waves: (T,) at the network's rate; taken as they are needed.
+        described: whether descriptions and the share of speech are wanted.
 
     Returns:
-        (N,) float64, higher for bona fide.
-
-    Raises:
-        AudioError: nothing is to be heard in a recording.
+        What is known of each; its score cannot be had where nothing is to be heard in it.
     """
     inputs: list[Results] = []
 
     def stream() -> Iterator[Window]:
         for wave in waves:
-            inputs.append(Results(cfg.segment_s, cfg.rate_hz))
-            yield from inputs[-1].windows([wave], scored_part(cfg, wave))
+            sound = scored_part(cfg, wave)
+            inputs.append(Results(cfg.segment_s, cfg.rate_hz, described, len(wave) / cfg.rate_hz))
+            if described:
+                inputs[-1].speech = speech_share(part(wave, sound), cfg.rate_hz)
+            yield from inputs[-1].windows([wave], sound)
 
     deque(score_stream(network, stream(), cfg.rate_hz, cfg.band_hz, 1), maxlen=0)
-    return np.array([results.score for results in inputs], dtype=np.float64)
+    return inputs
 
 
-def score_cuts(network: nn.Module, cfg: DataConfig, cuts: Iterable[Any]) -> np.ndarray:
+def cut_results(network: nn.Module, cfg: DataConfig, cuts: Iterable[Any], described: bool = False) -> list[Results]:
     """Score the audio of cuts as `infer` scores files: read at full precision, at its own level.
 
     Args:
         network: in eval mode, takes (B, N) waves.
         cfg: its window, rate and band.
         cuts: of a manifest.
+        described: whether descriptions and the share of speech are wanted.
 
     Returns:
-        (N,) float64, higher for bona fide.
+        As `wave_results`.
 
     Raises:
         DataError: a cut cannot be read; see `auricle.data.cut_audio.mono_cut`.
-        AudioError: nothing is to be heard in one.
     """
     with ThreadPoolExecutor(DECODERS, "decode") as pool:
         read = map_ahead(pool, lambda cut: mono_cut(cut, cfg.rate_hz)[0], cuts, AHEAD)
-        return score_waves(network, cfg, read)
+        return wave_results(network, cfg, read, described)
+
+
+def scores_of(results: Iterable[Results]) -> np.ndarray:
+    """Give the scores of recordings, (N,) float64, higher for bona fide.
+
+    Raises:
+        AudioError: nothing is to be heard in one.
+    """
+    return np.array([one.score for one in results], dtype=np.float64)

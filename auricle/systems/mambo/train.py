@@ -14,21 +14,24 @@ from torch.nn import functional as F
 from auricle.backbones.whisper_front import WhisperFront
 from auricle.core.run import FINAL, RunFolder, is_main_process
 from auricle.core.seed import derive, rng
+from auricle.data import fields
 from auricle.data.clips import Clips, batched, load_clips, windows
-from auricle.metrics.calibration import calibrate
 from auricle.metrics.detection import eer
+from auricle.metrics.held_out import calibrate_held_out
+from auricle.metrics.novelty import Known
 from auricle.systems.mambo import data
 from auricle.systems.mambo.config import MamboConfig, TrainConfig
-from auricle.systems.mambo.domain import Domain, describe, fit_domain
+from auricle.systems.mambo.domain import fit_domain
 from auricle.systems.mambo.network import HOP_S, Network
-from auricle.systems.mambo.scoring import score_clips, score_cuts
+from auricle.systems.mambo.rows import speakers
+from auricle.systems.mambo.scoring import cut_results, score_clips, scores_of
 from auricle.train.checkpoint import average, load_weights, save_model
 from auricle.train.loop import FitResult, fit
 from auricle.train.pairs import Batch, PairedBatches, distorted_clips
 from auricle.train.seed import seed_everything
 from auricle.train.two_class_loss import focal, weighted_cross_entropy
 
-DOMAIN_CLIPS = 400
+DOMAIN_CLIPS = 600
 
 
 def train(cfg: MamboConfig, run: RunFolder) -> Path:
@@ -54,19 +57,35 @@ def train(cfg: MamboConfig, run: RunFolder) -> Path:
     chosen = [checkpoint.path for checkpoint in result.best[: cfg.eval.average]]
     load_weights(network, average(chosen))
     # thresholds are for the scores that `infer` gives
-    scores = score_cuts(network, cfg.data, dev_cuts)
+    scores = scores_of(cut_results(network, cfg.data, dev_cuts))
     meta = {
         "averaged": [path.name for path in chosen],
-        "calibration": calibrate(scores, dev.labels).to_dict(),
-        "domain": domain_of(cfg, clips).to_dict(),
+        "calibration": calibrate_held_out(scores, dev.labels, speakers(dev), dev.values(fields.FAMILY)).to_dict(),
+        "domain": domain_of(cfg, clips, dev).to_dict(),
     }
     return save_model(run.checkpoints / FINAL, network, meta)
 
 
-def domain_of(cfg: MamboConfig, clips: Clips) -> Domain:
-    """Learn from some of the training clips what is usual."""
-    chosen = rng(cfg.seed, "domain").permutation(len(clips))[:DOMAIN_CLIPS]
-    return fit_domain([describe(clips.wave(int(index)), cfg.data.rate_hz, cfg.data.band_hz) for index in chosen])
+def domain_of(cfg: MamboConfig, *parts: Clips) -> Known:
+    """Learn from some of the training and dev clips what is usual, by their packages or, in one package, voices."""
+    sources = {source for part in parts for source in part.values(fields.SOURCE)}
+    groups = [part.values(fields.SOURCE) if len(sources) > 1 else speakers(part) for part in parts]
+    clips = [
+        (part.wave, i, str(names[i]), bool(part.labels[i]))
+        for part, names in zip(parts, groups, strict=True)
+        for i in range(len(part))
+    ]
+    draws = rng(cfg.seed, "domain")
+    chosen = [clips[index] for index in draws.permutation(len(clips))[:DOMAIN_CLIPS]]
+    return fit_domain(
+        [wave(index) for wave, index, _, _ in chosen],
+        [group for _, _, group, _ in chosen],
+        [real for *_, real in chosen],
+        rate_hz=cfg.data.rate_hz,
+        band_hz=cfg.data.band_hz,
+        window=cfg.data.window,
+        draws=draws,
+    )
 
 
 def fit_detector(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from auricle.backbones.released import aasist, read_state, xlsr_aasist
 from auricle.core.errors import ConfigError
-from auricle.metrics.calibration import UNCALIBRATED, calibrate
+from auricle.metrics.calibration import UNCALIBRATED
 from auricle.systems.detections import cut_scores
-from auricle.systems.releases import configured, fill, labelled_cuts, write_run
+from auricle.systems.releases import calibrated, configured, fill, write_run
 from auricle.systems.voice_auth.config import paper
 from auricle.systems.voice_auth.detectors import TrainedDetector
 from auricle.systems.voice_auth.infer import DETECTOR
@@ -35,8 +36,7 @@ def imported(checkpoint: Path, out: Path, part: str | None, dev: Path | None, en
     fill(network, found.state, checkpoint)
     calibration, notes = None, (*found.notes, UNCALIBRATED)
     if dev is not None:
-        cuts, real = labelled_cuts(dev)
         detector = TrainedDetector(network, cfg.data.rate_hz, cfg.eval.batch)
-        calibration, notes = calibrate(cut_scores(detector, cuts), real).to_dict(), found.notes
+        calibration, notes = calibrated(dev, partial(cut_scores, detector)), found.notes
     meta = {"part": DETECTOR, "calibration": calibration}
     return write_run(out, "voice_auth", cfg, network, meta, checkpoint, (*notes, TUNING.format(out)))
