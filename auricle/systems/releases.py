@@ -101,6 +101,24 @@ def configured(base: C, settings: Mapping[str, Any]) -> C:
     return override(base, [f"{key}={json.dumps(value)}" for key, value in settings.items()])
 
 
+def labelled_cuts(path: Path) -> tuple[list[Any], np.ndarray]:
+    """Read the clips that a release is calibrated or measured on.
+
+    Args:
+        path: a labelled manifest.
+
+    Returns:
+        Its cuts, and (N,) booleans, true for bona fide.
+
+    Raises:
+        DataError: no manifest, clips without a label or whose audio cannot be had, or only one class.
+    """
+    cuts = list(manifest.read(path))
+    need_labels(cuts, path)
+    need_both_classes(path.name, cuts)
+    return cuts, np.array([cut.custom[fields.LABEL] == fields.BONAFIDE for cut in cuts])
+
+
 def calibrated(dev: Path, scores_of: Callable[[list[Any]], np.ndarray]) -> dict[str, Any]:
     """Calibrate a release on labelled clips, for voices and fakes that they do not have.
 
@@ -112,12 +130,9 @@ def calibrated(dev: Path, scores_of: Callable[[list[Any]], np.ndarray]) -> dict[
         The calibration as plain values; see `auricle.metrics.held_out.calibrate_held_out`.
 
     Raises:
-        DataError: no manifest, clips without a label or whose audio cannot be had, or only one class.
+        DataError: as `labelled_cuts`.
     """
-    cuts = list(manifest.read(dev))
-    need_labels(cuts, dev)
-    need_both_classes(dev.name, cuts)
-    real = [cut.custom[fields.LABEL] == fields.BONAFIDE for cut in cuts]
+    cuts, real = labelled_cuts(dev)
     voices = [cut.custom.get(fields.SPEAKER_GROUP) or cut.id for cut in cuts]  # a clip without one stands for itself
     families = [cut.custom.get(fields.FAMILY) or "" for cut in cuts]
     return calibrate_held_out(scores_of(cuts), real, voices, families).to_dict()

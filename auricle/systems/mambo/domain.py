@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from auricle.audio.hearing import heard, sound_of
 from auricle.audio.motion import motion
 from auricle.metrics.novelty import Known, fit_known
-from auricle.systems.mambo.preparation import heard, sound_of
 
 SPEECH_SHARE = 0.15  # of the 32 ms frames; with fewer of speech an input is called non-speech
 NO_SPEECH = "non-speech"
