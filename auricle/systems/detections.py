@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,19 +11,12 @@ import numpy as np
 from auricle.audio.arrays import as_waves
 from auricle.core.answers import Detection
 from auricle.core.errors import CheckpointError
-from auricle.core.report import MetricRow
-from auricle.data import fields
 from auricle.data.clips import Clips
 from auricle.data.cut_audio import mono_cut
 from auricle.metrics.calibration import Calibration, decide
-from auricle.metrics.detection import auc
-from auricle.metrics.rows import eer_row
-from auricle.report.evaluation import Evaluation
 from auricle.systems.batching import Decoded
-from auricle.systems.releases import labelled_cuts
 
 SHORT_S = 1.0
-REPLICATES = 1000  # of an interval
 PART = 64  # clips handed over at once
 
 
@@ -117,45 +109,6 @@ class LoneDetector(Hearing):
             warnings=tuple(file_warnings(clip, self.heard_s, "there is little to go by")),
             reason=said.reason,
         )
-
-
-def measured(model: LoneDetector, path: str | Path) -> Evaluation:
-    """Measure a detector that stands alone on a labelled manifest.
-
-    Args:
-        model: scores the clips.
-        path: a labelled manifest.
-
-    Returns:
-        EER with its interval, over speakers where the manifest names enough of them, and AUC; the score of every clip.
-
-    Raises:
-        DataError: no manifest, clips without a label or whose audio cannot be read, or one class only.
-    """
-    cuts, real = labelled_cuts(Path(path))
-    scores, name = cut_scores(model.detector, cuts), Path(path).stem
-    voices = [str(cut.custom.get(fields.SPEAKER_GROUP) or cut.custom.get(fields.SPEAKER) or "") for cut in cuts]
-    row, note = eer_row(
-        scores,
-        real,
-        voices if all(voices) else None,
-        name="detector_eer",
-        group="all",
-        replicates=REPLICATES,
-        seed=0,
-    )
-    decided = [decide(model.calibration, float(score)).label for score in scores]
-    rows = [
-        {"id": cut.id, "score": float(score), "decision": label, fields.LABEL: cut.custom[fields.LABEL]}
-        for cut, score, label in zip(cuts, scores, decided, strict=True)
-    ]
-    return Evaluation(
-        [row, MetricRow(name="auc", value=auc(scores[real], scores[~real]), n=len(cuts), group="all")],
-        name,
-        warnings=[note] if note else [],
-        toy=False,
-        scores={f"{name}.jsonl": rows},
-    )
 
 
 def file_warnings(clip: Decoded, heard_s: float, short: str) -> Iterator[str]:

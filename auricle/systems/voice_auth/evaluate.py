@@ -23,7 +23,8 @@ from auricle.metrics.scores import ALL
 from auricle.report.evaluation import Evaluation
 from auricle.report.spared import Spared
 from auricle.systems.contents import need_unchanged
-from auricle.systems.detections import LoneDetector, measured
+from auricle.systems.detections import LoneDetector
+from auricle.systems.measured import measured
 from auricle.systems.voice_auth import controls, data, sweeps
 from auricle.systems.voice_auth.clips import ATTACK, ENROL, ROLE, TARGET, TARGET_GROUP, genuine_and_attacks, of_split
 from auricle.systems.voice_auth.config import VoiceAuthConfig
@@ -55,8 +56,7 @@ def evaluate(cfg: VoiceAuthConfig, run: RunFolder) -> Evaluation:
         run: a trained run.
 
     Returns:
-        The verifier on all voices, both halves on the test voices, baselines, leave-one-generator-out matrix, sweeps,
-        threshold transfer, leak check.
+        The verifier on all voices, both halves on the test voices, baselines, left-out generators, sweeps, leak check.
     """
     login = load(run.path)
     if isinstance(login, LoneDetector):

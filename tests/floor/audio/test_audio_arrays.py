@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from auricle.audio.arrays import as_channels, as_wave
+from auricle.audio.arrays import as_channels, as_wave, as_waves
 from auricle.audio.check import Warn, check, code_of
-from auricle.core.errors import AudioError
+from auricle.core.errors import AudioError, ConfigError
 from tests.hostile import speechlike
 
 WAVE = speechlike(0.5)
@@ -95,3 +95,15 @@ def test_what_is_no_waveform_is_refused_with_its_reason(given, words):
     for take in (as_wave, as_channels):
         with pytest.raises(AudioError, match=words):
             take(given, 16_000)
+
+
+def test_several_waveforms_need_a_whole_rate_each():
+    waves, rates = as_waves([WAVE, np.stack([0.1 * WAVE, WAVE])], iter([16_000, np.float64(8000.0)]))
+    assert rates == [16_000, 8000]
+    np.testing.assert_array_equal(waves[1], WAVE)  # the loudest channel
+    for given, says in ((16_000, "one rate for each"), ("16000", "one rate"), ([16_000], "2 waveforms and 1 rates")):
+        with pytest.raises(ConfigError, match=says):
+            as_waves([WAVE, WAVE], given)
+    for rate in (True, 16_000.5, "fast"):
+        with pytest.raises(AudioError, match="a whole number of Hz"):
+            as_waves([WAVE], [rate])

@@ -165,5 +165,10 @@ def test_a_folder_without_a_detector_is_refused(tmp_path):
     with pytest.raises(CheckpointError, match="not a run folder"):
         external_detector(tmp_path)
     (tmp_path / "config.json").write_text('{"system": "voice_auth", "preset": "smoke", "config": {}}')
-    with pytest.raises(ConfigError, match="a run of voice_auth"):
+    with pytest.raises(CheckpointError, match="is not trained yet"):
         external_detector(tmp_path)
+
+
+def test_a_login_would_have_to_audit_itself(finished):
+    with pytest.raises(ConfigError, match=r"detector\.run=.* is a run of voice_auth; give a run of a detection system"):
+        external_detector(finished("voice_auth"))
