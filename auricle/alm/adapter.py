@@ -119,7 +119,7 @@ def start_at_rms(norm: nn.Module, rms: float) -> None:
         raise ConfigError(f"{type(norm).__name__} is no norm with a gain; give the LayerNorm or RMSNorm at the end")
     gain.fill_(rms)
     if getattr(norm, "bias", None) is not None:
-        norm.bias.zero_()  # type: ignore[union-attr, operator]
+        norm.bias.zero_()  # type: ignore[operator]
 
 
 @torch.no_grad()

@@ -100,8 +100,8 @@ class AudioLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
             arguments["position_heads"] = arguments.pop("seekers")
         self.encoder: Any = MelEncoder(**arguments) if encoder is None else encoder
         self.decoder: Any = decoder or AutoModelForCausalLM.from_config(config.text_config, trust_remote_code=False)
-        fresh = projector is None
-        self.projector: Any = Projector(self.encoder.dim, config.text_config.hidden_size) if fresh else projector
+        width: int = self.encoder.dim
+        self.projector: Any = Projector(width, config.text_config.hidden_size) if projector is None else projector
         tied = getattr(self.decoder, "_tied_weights_keys", None) or {}
         self._tied_weights_keys = {f"decoder.{key}": f"decoder.{source}" for key, source in dict(tied).items()}
         self.post_init()
