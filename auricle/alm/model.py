@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -100,7 +100,7 @@ class AudioLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
             arguments["position_heads"] = arguments.pop("seekers")
         self.encoder: Any = MelEncoder(**arguments) if encoder is None else encoder
         self.decoder: Any = decoder or AutoModelForCausalLM.from_config(config.text_config, trust_remote_code=False)
-        width: int = self.encoder.dim
+        width = cast(int, self.encoder.dim)
         self.projector: Any = Projector(width, config.text_config.hidden_size) if projector is None else projector
         tied = getattr(self.decoder, "_tied_weights_keys", None) or {}
         self._tied_weights_keys = {f"decoder.{key}": f"decoder.{source}" for key, source in dict(tied).items()}
