@@ -66,7 +66,7 @@ def test_config_prints_json_with_settings_applied(auricle):
         (("config", "mamba"), "did you mean 'mambo'"),
         (("run", "m2former"), "planned and not in this version"),
         (("config", "mambo", "model.mixr=x"), "did you mean 'model.mixer'"),
-        (("config", "mambo", "--preset", "huge"), "presets: smoke, laptop, paper"),
+        (("config", "mambo", "--preset", "huge"), "presets: smoke, laptop, small, paper"),
         (("infer", "mambo", "--run", "nowhere", "a.wav"), "not a run folder"),
         (("evaluate", "mambo", "--scores", "s.txt"), "--scores and --key go together"),
         (("run", "mambo", "--seeds", "0"), "at least 1"),
