@@ -11,12 +11,13 @@ import soundfile
 import torch
 
 import auricle
+from auricle.backbones.released import xlsr_aasist
 from auricle.core.config import override, parse
 from auricle.core.errors import CheckpointError, ConfigError, DataError
 from auricle.core.files import read_json, read_jsonl
 from auricle.core.report import Report
 from auricle.core.run import RunFolder
-from auricle.systems.releases import import_release
+from auricle.systems.releases import configured, import_release
 from auricle.systems.voice_auth import checks, evaluate
 from auricle.systems.voice_auth.batches import ClipFeatures
 from auricle.systems.voice_auth.config import PRESETS, VoiceAuthConfig, smoke
@@ -80,6 +81,21 @@ def test_xls_r_and_aasist_score_as_the_release_does(tmp_path):
     assert torch.allclose(ours.double(), frames, atol=1e-4)
     wanted = release.Release(state, release.Sizes(keep=(0.5, 0.5, 0.5))).logits_of_frames(frames)[1]
     assert model.score(wave, RATE) == pytest.approx(wanted, abs=2e-5)
+
+
+def test_names_and_shapes_of_xls_r_300m_and_aasist_are_those_of_the_paper_preset():
+    pytest.importorskip("transformers")
+    encoder = release.Encoder(1024, 4096, 24, 512, 128, 16)
+    names = {**release.shapes(release.FULL, 128), **release.encoder_shapes(encoder, 128)}
+    found = xlsr_aasist.read({name: torch.empty(shape, device="meta") for name, shape in names.items()})
+    cfg = configured(PRESETS["paper"](), found.settings)
+    assert cfg.detector == PRESETS["paper"]().detector.model_copy(update={"hearing": "released"})
+    with torch.device("meta"):
+        network = Network(cfg)
+    assert {name: tensor.shape for name, tensor in network.state_dict().items()} == {
+        name: tensor.shape for name, tensor in found.state.items()
+    }
+    assert sum(parameter.numel() for parameter in network.parameters()) == 315_438_720 + 447_242
 
 
 def frames_of(state, sizes, wave):
