@@ -90,7 +90,7 @@ class Experts(nn.Module):
             return _mixture(*given, _runs(routing.gates, routing.kept))
 
     def _all(self, x: Tensor, routing: Routing) -> Tensor:
-        hidden = F.silu(F.linear(x, self.into.flatten(0, 1))).unflatten(1, self.into.shape[:2])  # (V, N, H)
+        hidden = F.silu(F.linear(x, self.into.flatten(0, 1))).view(len(x), *self.into.shape[:2])  # (V, N, H)
         weighed = (hidden * routing.gates[..., None].to(hidden.dtype)).flatten(1)
         return wide(weighed @ self.back.transpose(1, 2).flatten(0, 1))
 
