@@ -36,6 +36,9 @@ def motion(waves: Sequence[np.ndarray], rate_hz: int, band_hz: float) -> np.ndar
 
     Returns:
         (windows, 12): log standard deviations of each coefficient's steps between neighbouring loud frames.
+
+    Raises:
+        AudioError: a window is silent.
     """
     levelled = torch.from_numpy(np.stack([set_level(wave) for wave in waves]))
     frames = _cepstrum(rate_hz, band_hz)(levelled).double().numpy()  # (windows, frames, 12)

@@ -22,7 +22,7 @@ from auricle.core.request import Request
 from auricle.core.run import open_trained
 from auricle.core.seed import derive
 from auricle.data.worlds.artefacts import BIN_S, CLIP_S, RATE_HZ
-from auricle.metrics.calibration import Calibration, Label
+from auricle.metrics.calibration import Calibration, Label, decide
 from auricle.report.spectrogram import Spectrogram, save_png
 from auricle.systems.batching import Decoded, score_files
 from auricle.systems.ft_grpo.boxes import HIGH_HZ, claimed_boxes
@@ -89,8 +89,6 @@ class ExplainedDetection(Detection):
     """The answer for one input, by the score; `segments` are windows of 1.5 s that overlap by half.
 
     Attributes:
-        label: bonafide, spoof or undecided.
-        threshold: score at the dev EER.
         segments: the windows with their texts.
         clip: what the picture is drawn of.
     """
@@ -251,9 +249,7 @@ class Detector:
         made = ExplainedDetection(
             input=clip.input,
             score=score,
-            p_bonafide=float(self.calibration.probability([score])[0]),
-            label=self.calibration.label(score),
-            threshold=self.calibration.threshold,
+            **vars(decide(self.calibration, score)),
             duration_s=clip.duration_s,
             segments=windows,
             clip=clip,

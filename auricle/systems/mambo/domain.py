@@ -15,11 +15,15 @@ import numpy as np
 
 from auricle.audio.hearing import heard, sound_of
 from auricle.audio.motion import motion
+from auricle.data import fields
+from auricle.data.clips import Clips
 from auricle.metrics.novelty import Known, fit_known
+from auricle.systems.mambo.rows import speakers
 
 SPEECH_SHARE = 0.15  # of the 32 ms frames; with fewer of speech an input is called non-speech
 NO_SPEECH = "non-speech"
-WITHIN = 0.9  # share of the real clips of a package that was left out which shall not be called out of domain
+WITHIN = 0.92  # share of the real clips of a package that was left out which shall not be called out of domain
+CLIPS = 600
 SHORTEST_S = 0.4  # of the excerpts that show what little a short recording tells
 
 
@@ -40,39 +44,36 @@ def describe(wave: np.ndarray, rate_hz: int, band_hz: float, window: int) -> tup
     return motion(windows, rate_hz, band_hz).mean(0), (sound.end - sound.start) / rate_hz
 
 
-def fit_domain(
-    waves: Sequence[np.ndarray],
-    groups: Sequence[str],
-    real: Sequence[bool],
-    *,
-    rate_hz: int,
-    band_hz: float,
-    window: int,
-    draws: np.random.Generator,
-) -> Known:
+def fit_domain(parts: Sequence[Clips], band_hz: float, window: int, draws: np.random.Generator) -> Known:
     """Learn what is usual from a run's clips, real and fake: a seen fake is in the domain.
 
+    Each package (each voice, where there is one package) is left out once, and the limit is set on its real clips.
+
     Args:
-        waves: (T,) each.
-        groups: what each is of; every group is left out once, and the limit is set on the real clips of those.
-        real: whether each is bona fide.
-        rate_hz: rate of the waves in Hz.
+        parts: training and dev clips.
         band_hz: nothing above it counts.
         window: samples of a window.
-        draws: of one excerpt of each clip, which show what a length brings.
+        draws: which clips, and one excerpt of each, which shows what a length brings.
 
     Returns:
         The check.
     """
+    packages = {name for part in parts for name in part.values(fields.SOURCE)}
+    names = [part.values(fields.SOURCE) if len(packages) > 1 else speakers(part) for part in parts]
+    truths = [part.labels for part in parts]
+    clips = [(number, index) for number, part in enumerate(parts) for index in range(len(part))]
     rows: list[tuple[np.ndarray, float, str, bool]] = []
-    for wave, group, is_real in zip(waves, groups, real, strict=True):
+    for chosen in draws.permutation(len(clips))[:CLIPS]:
+        number, index = clips[chosen]
+        wave, rate_hz = parts[number].wave(index), parts[number].rate_hz
         shortest = min(len(wave), round(SHORTEST_S * rate_hz))
         size = round(shortest * (len(wave) / shortest) ** draws.random())
         start = int(draws.integers(len(wave) - size + 1))
         pieces = [piece for piece in (wave, wave[start : start + size]) if piece.any()]
-        rows += [(*describe(piece, rate_hz, band_hz, window), group, is_real) for piece in pieces]
-    points, seconds, names, judged = (np.array(column) for column in zip(*rows, strict=True))
-    return fit_known(points, seconds, names, judged, quantile=WITHIN)
+        whose, real = str(names[number][index]), bool(truths[number][index])
+        rows += [(*describe(piece, rate_hz, band_hz, window), whose, real) for piece in pieces]
+    points, seconds, groups, judged = (np.array(column) for column in zip(*rows, strict=True))
+    return fit_known(points, seconds, groups, judged, quantile=WITHIN)
 
 
 def known_domain(values: Mapping[str, Any] | None) -> Known | None:

@@ -18,7 +18,6 @@ from auricle.data import fields
 from auricle.data.clips import Clips, batched, load_clips, windows
 from auricle.metrics.detection import eer
 from auricle.metrics.held_out import calibrate_held_out
-from auricle.metrics.novelty import Known
 from auricle.systems.mambo import data
 from auricle.systems.mambo.config import MamboConfig, TrainConfig
 from auricle.systems.mambo.domain import fit_domain
@@ -30,8 +29,6 @@ from auricle.train.loop import FitResult, fit
 from auricle.train.pairs import Batch, PairedBatches, distorted_clips
 from auricle.train.seed import seed_everything
 from auricle.train.two_class_loss import focal, weighted_cross_entropy
-
-DOMAIN_CLIPS = 600
 
 
 def train(cfg: MamboConfig, run: RunFolder) -> Path:
@@ -61,31 +58,9 @@ def train(cfg: MamboConfig, run: RunFolder) -> Path:
     meta = {
         "averaged": [path.name for path in chosen],
         "calibration": calibrate_held_out(scores, dev.labels, speakers(dev), dev.values(fields.FAMILY)).to_dict(),
-        "domain": domain_of(cfg, clips, dev).to_dict(),
+        "domain": fit_domain([clips, dev], cfg.data.band_hz, cfg.data.window, rng(cfg.seed, "domain")).to_dict(),
     }
     return save_model(run.checkpoints / FINAL, network, meta)
-
-
-def domain_of(cfg: MamboConfig, *parts: Clips) -> Known:
-    """Learn from some of the training and dev clips what is usual, by their packages or, in one package, voices."""
-    sources = {source for part in parts for source in part.values(fields.SOURCE)}
-    groups = [part.values(fields.SOURCE) if len(sources) > 1 else speakers(part) for part in parts]
-    clips = [
-        (part.wave, i, str(names[i]), bool(part.labels[i]))
-        for part, names in zip(parts, groups, strict=True)
-        for i in range(len(part))
-    ]
-    draws = rng(cfg.seed, "domain")
-    chosen = [clips[index] for index in draws.permutation(len(clips))[:DOMAIN_CLIPS]]
-    return fit_domain(
-        [wave(index) for wave, index, _, _ in chosen],
-        [group for _, _, group, _ in chosen],
-        [real for *_, real in chosen],
-        rate_hz=cfg.data.rate_hz,
-        band_hz=cfg.data.band_hz,
-        window=cfg.data.window,
-        draws=draws,
-    )
 
 
 def fit_detector(

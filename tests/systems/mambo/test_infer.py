@@ -143,13 +143,13 @@ def test_requests_are_taken_as_they_are_needed(detector, files):
 
 
 @pytest.fixture
-def rewritten(detector, tmp_path):
+def rewritten(detector, domain, tmp_path):
     """The packaged run with other facts beside its weights."""
 
     def rewrite(**changed):
         folder = tmp_path / f"run-{len(list(tmp_path.iterdir()))}"
         shutil.copytree(auricle.systems.system("mambo").pretrained(), folder)
-        facts = {"calibration": detector.calibration.to_dict(), "domain": detector.domain.to_dict()}
+        facts = {"calibration": detector.calibration.to_dict(), "domain": domain.to_dict()}
         save_model(folder / "checkpoints" / "final", detector.network, facts | changed)
         return folder
 
@@ -172,7 +172,22 @@ def test_a_calibration_that_is_not_used_leaves_the_label(detector, files, rewrit
     assert "worse than none on held-out dev voices (Cllr 1.23)" in found.reason
 
 
-@pytest.mark.parametrize("changed", [{"calibration": {"slope": 1.0}}, {"domain": {"far": 1.0}}, {"domain": 7}])
+def test_a_run_without_todays_check_of_the_domain_says_so(files, rewritten):
+    old = {"mean": [0.0] * 41, "scale": [1.0] * 41, "whiten": [[0.0] * 41] * 41, "far": 1.0}
+    for domain in (None, old):
+        assert any(text.startswith("unchecked: ") for text in answer(load(rewritten(domain=domain)), files[0]).warnings)
+    assert not any(text.startswith("unchecked: ") for text in answer(load(rewritten()), files[0]).warnings)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"calibration": {"slope": 1.0}},
+        {"domain": {"steady": 1.0}},
+        {"domain": 7},
+        {"domain": {"mean": [0.0], "scale": [1.0], "whiten": [[1.0, 2.0]], "steady": 1.0, "short": 0.0, "far": 1.0}},
+    ],
+)
 def test_damaged_meta_is_named(rewritten, changed):
     with pytest.raises(CheckpointError, match=r"meta\.json is damaged"):
         load(rewritten(**changed))
