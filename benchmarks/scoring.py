@@ -30,12 +30,12 @@ from auricle.backbones.architecture import XLS_R_300M
 from auricle.backbones.speaker.ge2e import GE2E, prepared
 from auricle.core.request import Request
 from auricle.core.run import FINAL, open_run
-from auricle.data import embedded
-from auricle.data.clips import as_int16, windows
+from auricle.data import embedded, fields
+from auricle.data.clips import Clips, as_int16, windows
 from auricle.metrics.calibration import calibrate
 from auricle.systems.batching import score_files
 from auricle.systems.mambo.config import laptop
-from auricle.systems.mambo.domain import describe, fit_domain
+from auricle.systems.mambo.domain import fit_domain
 from auricle.systems.mambo.infer import Detector, infer, load
 from auricle.systems.mambo.train import new_network
 from auricle.systems.voice_auth.config import VoiceAuthConfig, paper
@@ -49,14 +49,16 @@ def detector(folder: Path) -> Detector:
     """Save a random build of the laptop preset as a run, and load it as any run."""
     cfg = laptop()
     run = open_run(folder, "mambo", "laptop", cfg)
-    rate_hz, band_hz = cfg.data.rate_hz, cfg.data.band_hz
-    speech = [
-        describe(read_mono(clip.file(), rate_hz)[0], rate_hz, band_hz) for clip in embedded.clips(kind="speech")[::50]
-    ]
+    known = embedded.clips(kind="speech")[::50]
+    facts = [{fields.LABEL: fields.BONAFIDE, fields.SOURCE: clip.package} for clip in known]
+    speech = Clips([as_int16(read_mono(clip.file(), cfg.data.rate_hz)[0]) for clip in known], facts, cfg.data.rate_hz)
     draws = np.random.default_rng(0)
     labels = np.arange(60) % 2 == 0
     calibration = calibrate(draws.normal(0, 1, 60) + labels, labels)
-    meta = {"calibration": calibration.to_dict(), "domain": fit_domain(speech).to_dict()}
+    meta = {
+        "calibration": calibration.to_dict(),
+        "domain": fit_domain([speech], cfg.data.band_hz, cfg.data.window, draws).to_dict(),
+    }
     save_model(run.checkpoints / FINAL, new_network(cfg), meta)
     return load(folder)
 
