@@ -40,7 +40,15 @@ class Known:
     far: float
 
     def distances(self, points: npt.ArrayLike, lengths: npt.ArrayLike) -> np.ndarray:
-        """Give distances (N,) of points (N, D) with lengths (N,), such as seconds; known points have about 1."""
+        """Give distances; known points have about 1.
+
+        Args:
+            points: (N, D).
+            lengths: (N,), such as seconds, as the fit had them.
+
+        Returns:
+            (N,).
+        """
         usual = self.steady + self.short / np.asarray(lengths, dtype=np.float64)
         return np.asarray(np.sqrt(_squares(points, self.mean, self.scale, self.whiten) / usual))
 
@@ -51,6 +59,9 @@ class Known:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Known:
         """Read what `to_dict` wrote.
+
+        Args:
+            values: plain JSON values.
 
         Raises:
             DataError: a number is missing or is none, or sizes differ.
