@@ -87,7 +87,8 @@ def test_infer_answers_in_order_with_bad_files_among_them(auricle, smoke_run, re
             continue
         first = ["input", "reason", "score", "p_bonafide", "label", "threshold", "duration_s"]
         assert list(row) == [*first, "segments", "warnings"]
-        assert 0 <= row["p_bonafide"] <= 1
+        assert (row["p_bonafide"] is None) == (row["reason"] is not None)
+        assert row["reason"] or 0 <= row["p_bonafide"] <= 1
         assert row["label"] in ("bonafide", "spoof", "undecided")
         assert row["segments"][0]["start_s"] == 0
         assert row["segments"][-1]["end_s"] == pytest.approx(row["duration_s"], abs=0.51)
