@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from auricle.alm.chat import ChatRow, training_ids
+from auricle.alm.chat import ChatRow, prompt_ids, training_ids
 from auricle.alm.interface import AudioLanguageModel
-from auricle.core.errors import DataError
+from auricle.core.errors import CheckpointError, DataError
+from auricle.core.files import digest
+
+KEPT_ROWS = 50_000  # conversations whose tokens are kept
+_DECIDING = ("model", "added_tokens", "normalizer", "pre_tokenizer", "decoder")  # parts of a tokenizer
 
 
 @dataclass(frozen=True)
@@ -49,7 +55,7 @@ class SftLoss:
 
 
 class Policy(nn.Module):
-    """A model as a module to call, for the training loop and data-parallel wrappers.
+    """A model as a module to call, for the training loop and data-parallel wrappers, and its texts as tokens.
 
     With several processes every tensor that a job gives back has to be part of the loss, and `auricle.train.fit` has to
     be told of `unused_weights`: drop `SftLoss.heads` where no loss reads them.
@@ -62,10 +68,84 @@ class Policy(nn.Module):
         super().__init__()
         self.model = lm.model
         self.lm = lm
+        self._prompts: dict[Any, list[int]] = {}
+        self._rows: dict[Any, tuple[list[int], list[bool]]] = {}
 
     def forward(self, job: Callable[[AudioLanguageModel], Any]) -> Any:
         """Do a job with the model, such as ``lambda lm: sft_loss(lm, batch)``."""
         return job(self.lm)
+
+    @property
+    def tokens_mark(self) -> str:
+        """A name of the tokenizer's content: it comes from a folder, and decides what the weights mean."""
+        own = self.lm.tokenizer
+        backend = getattr(own, "backend_tokenizer", None)
+        if backend is None:
+            return digest([sorted(own.get_vocab().items()), own.chat_template])
+        parts = json.loads(backend.to_str())
+        return digest([{name: parts.get(name) for name in _DECIDING}, own.chat_template])
+
+    def prompt(self, chat: ChatRow, frames: Sequence[int] = ()) -> list[int]:
+        """Give the tokens up to where the assistant's last answer begins.
+
+        Args:
+            chat: the conversation.
+            frames: feature frames of each of its clips, before the encoder.
+
+        Raises:
+            DataError: more or fewer clips than marks.
+            ConfigError: no chat template.
+        """
+        key = _key(chat, frames)
+        if key not in self._prompts:
+            _make_room(self._prompts)
+            self._prompts[key] = prompt_ids(self.lm, chat, [self.lm.audio_frames(size) for size in frames])
+        return self._prompts[key]
+
+    def training_row(self, chat: ChatRow, frames: Sequence[int] = ()) -> tuple[list[int], list[bool]]:
+        """Give the tokens of a conversation and which of them are learned; see `auricle.alm.chat.training_ids`.
+
+        Args:
+            chat: the conversation; it ends with the assistant.
+            frames: feature frames of each of its clips, before the encoder.
+
+        Raises:
+            DataError: the conversation does not end with the assistant, or clips that do not fit the marks.
+            ConfigError: no chat template, or one that does not tell where an answer begins and ends.
+        """
+        key = _key(chat, frames)
+        if key not in self._rows:
+            _make_room(self._rows)
+            self._rows[key] = training_ids(self.lm, chat, [self.lm.audio_frames(size) for size in frames])
+        return self._rows[key]
+
+
+def _key(chat: ChatRow, frames: Sequence[int]) -> tuple[Any, ...]:
+    return (*((one["role"], one["content"]) for one in chat.messages), *frames)
+
+
+def _make_room(kept: dict[Any, Any]) -> None:
+    if len(kept) >= KEPT_ROWS:
+        kept.clear()
+
+
+def need_tokens(policy: Policy, mark: str | None, where: str | Path, source: str) -> None:
+    """Refuse weights that were trained with another tokenizer than that of a policy.
+
+    Args:
+        policy: that the weights are for.
+        mark: its `tokens_mark` at the time of training; None where it was not kept.
+        where: of the checkpoint, for the message.
+        source: of the tokenizer, for the message.
+
+    Raises:
+        CheckpointError: the tokenizers differ.
+    """
+    if mark is not None and mark != policy.tokens_mark:
+        raise CheckpointError(
+            f"{where} was trained with another tokenizer than that of {source}: its tokens would mean something else. "
+            "Bring back that of then, or train again"
+        )
 
 
 def pad_features(clips: Sequence[Tensor]) -> tuple[Tensor, Tensor]:

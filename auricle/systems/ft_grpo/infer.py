@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from auricle.alm.sft import Policy
 from auricle.audio.arrays import as_wave
 from auricle.audio.check import MIN_DURATION_S, shown
 from auricle.audio.level import rms_db
@@ -28,7 +29,7 @@ from auricle.systems.ft_grpo.boxes import HIGH_HZ, claimed_boxes
 from auricle.systems.ft_grpo.config import FtGrpoConfig
 from auricle.systems.ft_grpo.features import MADE_AT_ONCE, SAMPLES, features_of, heard
 from auricle.systems.ft_grpo.generate import Generations, generate
-from auricle.systems.ft_grpo.model import Network, load_checkpoint
+from auricle.systems.ft_grpo.model import load_checkpoint
 from auricle.systems.ft_grpo.rationale import Evidence, read
 
 TITLE = 60  # characters of a file's name that a picture has room for
@@ -170,7 +171,7 @@ class Detector:
         calibration: probability, threshold and undecided band, set on dev.
     """
 
-    network: Network
+    network: Policy
     cfg: FtGrpoConfig
     preset: str
     calibration: Calibration

@@ -2,35 +2,28 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from auricle.alm.chat import ChatRow, prompt_ids, training_ids
+from auricle.alm.chat import ChatRow
 from auricle.alm.interface import AudioLanguageModel
 from auricle.alm.lora import add_lora
 from auricle.alm.model import build_audio_lm
 from auricle.alm.pretrained import load_decoder
 from auricle.alm.public import load_public, need_public, omni_3b
-from auricle.alm.sampling import label_log_odds
-from auricle.alm.sft import Policy
+from auricle.alm.sft import Policy, need_tokens
 from auricle.alm.tokens import add_placeholder, tiny_decoder_config, train_tokenizer
-from auricle.core.errors import CheckpointError
-from auricle.core.files import digest
 from auricle.core.seed import derive
 from auricle.data.worlds.artefacts import BANDS, BINS, FREQUENCY_KINDS, TIME_KINDS
 from auricle.systems.ft_grpo.config import FtGrpoConfig, ModelConfig
 from auricle.systems.ft_grpo.features import MELS
-from auricle.systems.ft_grpo.rationale import LABEL_PROMPT, LABELS, SYSTEM_PROMPT, TAGS, USER_PROMPT, words
+from auricle.systems.ft_grpo.rationale import LABEL_PROMPT, SYSTEM_PROMPT, TAGS, USER_PROMPT, words
 from auricle.train.checkpoint import load_model
 
 TOKENS = "tokenizer"  # in a checkpoint's meta data: the name of the tokenizer's content
-_DECIDING = ("model", "added_tokens", "normalizer", "pre_tokenizer", "decoder")
 VOCABULARY = 384  # bytes, tags, prompts and every word of the findings whole
 QUESTION = USER_PROMPT.removeprefix("<audio>")
 PROMPTS = (SYSTEM_PROMPT, LABEL_PROMPT, QUESTION)
@@ -56,74 +49,15 @@ def task_tokenizer() -> Any:
     return train_tokenizer(text * 8, VOCABULARY, [*TAGS, *PROMPTS])
 
 
-class Network(Policy):
-    """The policy of a run, and its texts as tokens.
-
-    Args:
-        lm: its model and tokenizer.
-    """
-
-    def __init__(self, lm: AudioLanguageModel) -> None:
-        super().__init__(lm)
-        self._prompts: dict[int, list[int]] = {}
-        self._rows: dict[tuple[str, int], tuple[list[int], list[bool]]] = {}
-
-    @property
-    def tokens_mark(self) -> str:
-        """A name of the tokenizer's content: it comes from a folder, and decides what the weights mean."""
-        own = self.lm.tokenizer
-        backend = getattr(own, "backend_tokenizer", None)
-        if backend is None:
-            return digest([sorted(own.get_vocab().items()), own.chat_template])
-        parts = json.loads(backend.to_str())
-        return digest([{name: parts.get(name) for name in _DECIDING}, own.chat_template])
-
-    def prompt(self, frames: int) -> list[int]:
-        """Give the tokens that ask about a clip of so many mel frames."""
-        if frames not in self._prompts:
-            self._prompts[frames] = prompt_ids(self.lm, _chat(), [self.lm.audio_frames(frames)])
-        return self._prompts[frames]
-
-    def training_row(self, text: str, frames: int) -> tuple[list[int], list[bool]]:
-        """Give the tokens of prompt and answer, and which of them are learned."""
-        if (text, frames) not in self._rows:
-            self._rows[text, frames] = training_ids(self.lm, _chat(text), [self.lm.audio_frames(frames)])
-        return self._rows[text, frames]
-
-    def encode(self, features: Tensor, lengths: Tensor) -> list[Tensor]:
-        """Encode clips to the width of the language model, one (A, D) each; features (N, T, M), lengths (N,)."""
-        return self.lm.encode_audio(features.float(), lengths).embeds
-
-    def project(self, frames: Tensor) -> list[Tensor]:
-        """Bring ready frames (N, A, E) of our encoder to the width of the language model, with gradients."""
-        return list(self.lm.base.projector(frames))
-
-    def log_odds(self, audio: Sequence[Tensor], lengths: Tensor, prefixes: Sequence[str]) -> Tensor:
-        """Score clips: log p(real) - log p(fake) as the next word, higher for bona fide.
-
-        Args:
-            audio: what `encode` gave of the clips.
-            lengths: their mel frames, (N,).
-            prefixes: what the model has written so far of each answer, up to the answer tag.
-
-        Returns:
-            (N,).
-        """
-        prompts = [
-            [*self.prompt(int(frames)), *self.lm.ids(f"{prefix}<answer>")]
-            for frames, prefix in zip(lengths, prefixes, strict=True)
-        ]
-        return label_log_odds(self.lm, prompts, *LABELS, audio)
-
-
-def _chat(answer: str | None = None) -> ChatRow:
+def chat(answer: str | None = None) -> ChatRow:
+    """Ask about a clip, and answer."""
     messages = [{"role": "system", "content": SYSTEM_PROMPT}, {"role": "user", "content": USER_PROMPT}]
     if answer is not None:
         messages.append({"role": "assistant", "content": answer})
     return ChatRow(messages, ["clip"])
 
 
-def build(cfg: FtGrpoConfig) -> Network:
+def build(cfg: FtGrpoConfig) -> Policy:
     """Build the model of a run with the weights that its seed gives.
 
     Raises:
@@ -140,7 +74,7 @@ def build(cfg: FtGrpoConfig) -> Network:
     # a policy that wrote a token which is a whole prompt would write a page at once
     vocabulary = tokenizer.get_vocab()
     banned = [vocabulary[text] for text in PROMPTS if text in vocabulary]
-    return Network(AudioLanguageModel(model, tokenizer, banned))
+    return Policy(AudioLanguageModel(model, tokenizer, banned))
 
 
 def bare(cfg: FtGrpoConfig) -> Any:
@@ -170,7 +104,7 @@ def need_model(cfg: FtGrpoConfig) -> None:
         _with_encoder(own, 0)
 
 
-def load_checkpoint(folder: Path, cfg: FtGrpoConfig) -> tuple[Network, dict[str, Any]]:
+def load_checkpoint(folder: Path, cfg: FtGrpoConfig) -> tuple[Policy, dict[str, Any]]:
     """Read a checkpoint of a run, in eval mode, and its meta data.
 
     Raises:
@@ -178,12 +112,8 @@ def load_checkpoint(folder: Path, cfg: FtGrpoConfig) -> tuple[Network, dict[str,
     """
     network = build(cfg)
     meta = load_model(folder, network)
-    if meta.get(TOKENS, network.tokens_mark) != network.tokens_mark:
-        source = cfg.model.decoder or cfg.model.backbone or "this version"
-        raise CheckpointError(
-            f"{folder} was trained with another tokenizer than that of {source}: its tokens would mean something else. "
-            "Bring back that of then, or train again"
-        )
+    source = cfg.model.decoder or cfg.model.backbone or "this version"
+    need_tokens(network, meta.get(TOKENS), folder, str(source))
     network.eval()
     return network, meta
 

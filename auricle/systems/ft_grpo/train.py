@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-from auricle.core.files import read_jsonl, write_jsonl
+from auricle.alm.items import Items, with_encoder_frames
+from auricle.alm.sft import Policy
+from auricle.alm.stages import Stage, for_grpo, merge_logs, train_only
 from auricle.core.run import FINAL, RunFolder, is_main_process
 from auricle.core.seed import derive
 from auricle.metrics.calibration import calibrate
@@ -13,13 +14,14 @@ from auricle.systems.ft_grpo import data
 from auricle.systems.ft_grpo.config import FtGrpoConfig
 from auricle.systems.ft_grpo.features import features_of, heard
 from auricle.systems.ft_grpo.generate import generate
-from auricle.systems.ft_grpo.items import Items, ready, with_encoder_frames
-from auricle.systems.ft_grpo.model import TOKENS, Network, build
-from auricle.systems.ft_grpo.stages import Stage, fit_grpo, fit_heads, fit_sft, for_grpo
+from auricle.systems.ft_grpo.items import ready
+from auricle.systems.ft_grpo.model import TOKENS, build
+from auricle.systems.ft_grpo.stages import fit_grpo, fit_heads, fit_sft
 from auricle.train.checkpoint import save_model
 
 SFT, MORE_SFT = "sft", "more_sft"  # checkpoints that the final one is measured against
 STAGES = ("heads", "sft", "more_sft", "grpo")
+RESTING = ("projector", "decoder")  # what is trained while the encoder rests
 
 
 def train(cfg: FtGrpoConfig, run: RunFolder) -> Path:
@@ -41,26 +43,30 @@ def train(cfg: FtGrpoConfig, run: RunFolder) -> Path:
     items, dev = load_items(cfg, run, "train"), load_items(cfg, run, "dev")
 
     def stage(name: str) -> Stage:
-        return Stage(items, dev, stage_folder(run, name), cfg.seed, cfg.eval.max_new)
+        return Stage(items, dev, stage_folder(run, name), cfg.seed, meta={"system": "ft_grpo"})
 
-    network = build(cfg)
+    network, max_new = build(cfg), cfg.eval.max_new
     if how.heads is not None:
         fit_heads(network, stage("heads"), how.heads)
     if how.freeze:
-        network.lm.base.encoder.requires_grad_(False)
+        train_only(network, RESTING)
         items, dev = with_encoder_frames(network, items), with_encoder_frames(network, dev)
-    fit_sft(network, stage("sft"), how.sft, how.head_weight)
+    fit_sft(network, stage("sft"), how.sft, how.head_weight, max_new)
     keep(run, SFT, cfg, network)
     if how.more_sft is not None:
         longer = build(cfg)
         longer.load_state_dict(network.state_dict())
-        longer.lm.base.encoder.requires_grad_(not how.freeze)
-        fit_sft(longer, stage("more_sft"), how.more_sft, how.head_weight)
+        if how.freeze:
+            train_only(longer, RESTING)
+        fit_sft(longer, stage("more_sft"), how.more_sft, how.head_weight, max_new)
         keep(run, MORE_SFT, cfg, longer)
     if how.grpo is not None:
-        network, reference = for_grpo(network, cfg.model, cfg.seed)
-        fit_grpo(network, reference, stage("grpo"), how.grpo)
-    merge_logs(run)
+        lora = cfg.model
+        network, reference = for_grpo(
+            network, rank=lora.lora_rank, alpha=lora.lora_alpha, seed=derive(cfg.seed, "grpo")
+        )
+        fit_grpo(network, reference, stage("grpo"), how.grpo, max_new)
+    merge_logs(run.path / "metrics.jsonl", [stage_folder(run, name) for name in STAGES])
     return keep(run, FINAL, cfg, network)
 
 
@@ -87,7 +93,7 @@ def stage_folder(run: RunFolder, name: str) -> Path:
     return run.checkpoints / "stages" / name
 
 
-def keep(run: RunFolder, name: str, cfg: FtGrpoConfig, network: Network) -> Path:
+def keep(run: RunFolder, name: str, cfg: FtGrpoConfig, network: Policy) -> Path:
     """Write a checkpoint that answers: the weights, and probability, threshold and undecided band set on dev."""
     folder = run.checkpoints / name
     if not is_main_process():
@@ -99,14 +105,3 @@ def keep(run: RunFolder, name: str, cfg: FtGrpoConfig, network: Network) -> Path
     real = [item.label == "real" for item in dev]
     calibration = calibrate(generations.scores, real).to_dict()
     return save_model(folder, network, {"calibration": calibration, TOKENS: network.tokens_mark})
-
-
-def merge_logs(run: RunFolder) -> None:
-    """Put the stages' logs together into the run's ``metrics.jsonl``, each row with its stage, steps counted on."""
-    rows: list[dict[str, Any]] = []
-    for name in STAGES:
-        file = stage_folder(run, name) / "metrics.jsonl"
-        if file.exists():
-            done = len(rows)
-            rows += [{"stage": name, **row, "step": done + row["step"]} for row in read_jsonl(file)]
-    write_jsonl(run.path / "metrics.jsonl", rows)

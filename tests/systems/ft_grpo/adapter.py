@@ -7,12 +7,15 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from auricle.alm.items import Batch, Items, batch
+from auricle.alm.writing import explained_odds
 from auricle.core.config import override
 from auricle.systems.ft_grpo.config import FtGrpoConfig, paper, smoke
 from auricle.systems.ft_grpo.data import Item
-from auricle.systems.ft_grpo.items import Batch, Items, batch, ready
-from auricle.systems.ft_grpo.model import bare, build
-from auricle.systems.ft_grpo.stages import SftStep
+from auricle.systems.ft_grpo.items import ready
+from auricle.systems.ft_grpo.model import bare, build, chat
+from auricle.systems.ft_grpo.rationale import LABELS
+from auricle.systems.ft_grpo.stages import sft_step
 from tests.contract.adapter import Adapter
 
 
@@ -27,7 +30,13 @@ def clips(cfg: FtGrpoConfig) -> Items:
 
 
 def step(cfg: FtGrpoConfig, model: nn.Module, items: Batch) -> Mapping[str, Tensor]:
-    return SftStep(model, clips(cfg), cfg.train.head_weight)(model, items)
+    return sft_step(model, clips(cfg), cfg.train.head_weight)(model, items)
+
+
+def forward(model: nn.Module, mels: Tensor, lengths: Tensor) -> Tensor:
+    asked = [model.prompt(chat(), [int(size)]) for size in lengths]
+    audio = model.lm.encode_audio(mels, lengths).embeds
+    return explained_odds(model.lm, asked, audio, [["<think>\n<answer>"] * len(asked)], LABELS)
 
 
 ADAPTER = Adapter(
@@ -36,9 +45,7 @@ ADAPTER = Adapter(
     inputs=lambda count: [mel(60 + 23 * item, item) for item in range(count)],
     batch=lambda cfg: batch(clips(cfg), range(4)),
     step=step,
-    forward=lambda model, mels, lengths: model.log_odds(
-        model.encode(mels, lengths), lengths, ["<think>\n"] * len(mels)
-    ),
+    forward=forward,
     meta=lambda: bare(paper()),
     packages={"peft": "pip install 'auricle[hf]'"},
 )

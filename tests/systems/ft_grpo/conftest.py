@@ -7,6 +7,7 @@ import pytest
 
 pytest.importorskip("peft")
 
+from auricle.alm.items import Items
 from auricle.core.config import override
 from auricle.core.errors import AudioError
 from auricle.core.seed import rng
@@ -14,7 +15,7 @@ from auricle.data.worlds.artefacts import CLIP_S, RATE_HZ, inject, plan
 from auricle.systems.ft_grpo.config import FtGrpoConfig, smoke
 from auricle.systems.ft_grpo.data import Item
 from auricle.systems.ft_grpo.features import as_int16
-from auricle.systems.ft_grpo.items import Items, ready
+from auricle.systems.ft_grpo.items import ready
 
 
 def clip(number: int) -> Item:

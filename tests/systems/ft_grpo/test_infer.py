@@ -20,7 +20,7 @@ from auricle.systems.engines import output_folder, row_of
 from auricle.systems.ft_grpo import SPEC
 from auricle.systems.ft_grpo.boxes import claimed_boxes, true_boxes
 from auricle.systems.ft_grpo.config import paper
-from auricle.systems.ft_grpo.generate import Generations, _odds, pooled, prefix
+from auricle.systems.ft_grpo.generate import Generations
 from auricle.systems.ft_grpo.infer import Detector, Window, infer, load, sounding, window_edges
 from auricle.systems.ft_grpo.model import build
 from auricle.systems.ft_grpo.page import examples
@@ -175,21 +175,6 @@ def test_a_file_is_answered_alike_in_any_company(own) -> None:
         assert [(one.start_s, one.text) for one in row.segments] == [(one.start_s, one.text) for one in other.segments]
 
 
-def test_what_is_alike_is_scored_once_and_gives_what_scoring_all_gives(own, items) -> None:
-    features = items.features[:4].float()
-    lengths = torch.full((4,), features.shape[1])
-    with torch.no_grad():
-        audio = own.network.encode(features, lengths)
-        rationales = [["a", "b", "a", "b"], ["a", "c", "a", "b"], ["d", "b", "a", "b"]]
-        rows = [own.network.log_odds(audio, lengths, [prefix(text) for text in row]) for row in rationales]
-        asked = []
-        whole = own.network.log_odds
-        own.network.log_odds = lambda *given: asked.append(len(given[2])) or whole(*given)
-        made = _odds(own.network, audio, lengths, rationales)
-    assert torch.allclose(made, torch.stack(rows), atol=1e-5)
-    assert asked == [6]
-
-
 def test_any_array_of_the_same_sound_has_the_same_score(own) -> None:
     whole = np.round(noise(2.0) * 32768).astype(np.int16)
     wave = (whole / 32768).astype(np.float32)
@@ -291,19 +276,6 @@ def test_a_detector_shows_itself_in_one_line(detector) -> None:
     assert "\n" not in repr(detector)
     assert len(repr(detector)) < 120
     assert "laptop" in repr(detector)
-
-
-def test_the_score_is_that_of_the_mean_probability() -> None:
-    odds = torch.tensor([[0.0, 40.0], [2.0, 60.0]])
-    mean = (0.5 + torch.sigmoid(torch.tensor(2.0))) / 2
-    made = pooled(odds)
-    assert made[0].item() == pytest.approx(torch.logit(mean).item(), rel=1e-5)
-    assert made[1].item() == pytest.approx(40.0 + np.log(2), rel=1e-4)  # where float probabilities would all be 1
-
-
-def test_a_rationale_is_taken_up_to_its_answer() -> None:
-    assert prefix("<think> x </think>\n<answer>fake</answer>") == "<think> x </think>\n"
-    assert prefix("<think> x") == "<think> x\n"
 
 
 def test_boxes_say_what_is_claimed_and_what_is_true(clips) -> None:

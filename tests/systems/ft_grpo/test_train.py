@@ -10,25 +10,33 @@ import pytest
 import torch
 from transformers import LlamaForCausalLM
 
+from auricle.alm.items import Batches, Items, batch, with_encoder_frames
+from auricle.alm.stages import Stage, for_grpo
 from auricle.alm.tokens import tiny_decoder_config, train_tokenizer
 from auricle.core.config import override
 from auricle.core.errors import CheckpointError, ConfigError
 from auricle.core.files import read_jsonl
 from auricle.core.run import open_run
+from auricle.core.seed import derive
 from auricle.data.worlds.artefacts import Artefact
 from auricle.systems.ft_grpo import items as of
 from auricle.systems.ft_grpo import train
-from auricle.systems.ft_grpo.generate import greedy
-from auricle.systems.ft_grpo.model import TOKENS, build, load_checkpoint
+from auricle.systems.ft_grpo.model import TOKENS, build, chat, load_checkpoint
 from auricle.systems.ft_grpo.rationale import Evidence, evidence, read, write, write_label
-from auricle.systems.ft_grpo.rewards import Truth, weighted
-from auricle.systems.ft_grpo.stages import GrpoStep, SftStep, Stage, fit_grpo, fit_sft, for_grpo
+from auricle.systems.ft_grpo.rewards import Truth
+from auricle.systems.ft_grpo.stages import fit_grpo, fit_sft, grpo_step, sft_step
 from auricle.train.checkpoint import load_model, read_meta, save_model
 from auricle.train.loop import fit
 
 
-def grpo_step(network, reference, items, how, seed) -> GrpoStep:
-    return GrpoStep(network, reference, items, how, weighted(how.weights), seed)
+def started(cfg, network=None):
+    """Give policy and reference as `train` makes them."""
+    own = cfg.model
+    return for_grpo(network or build(cfg), rank=own.lora_rank, alpha=own.lora_alpha, seed=derive(cfg.seed, "grpo"))
+
+
+def text_of(items, row: int) -> str:
+    return items.chats[row].messages[-1]["content"]
 
 
 def test_targets_say_where_and_what() -> None:
@@ -53,50 +61,36 @@ def test_what_is_ready_fits_the_encoder(items, clips, cfg) -> None:
     network = build(cfg)
     encoded = network.lm.base.encoder(items.features[:2].float(), torch.tensor([150, 150]))
     assert items.targets["artefact"].shape[1] == encoded.heads["artefact"].shape[1]
-    assert items.texts[1] == write(clips[1].truth)
-    assert read(items.texts[0]) == Evidence("real", "none", None, "none", None)
+    assert text_of(items, 1) == write(clips[1].truth)
+    assert read(text_of(items, 0)) == Evidence("real", "none", None, "none", None)
     assert items.truths[0].solution == write_label("real")
-
-
-def test_batches_repeat_and_can_start_anywhere(items) -> None:
-    batches = of.Batches(items, 4, seed=1)
-    whole = [one.rows for one in batches(2)]
-    assert sorted(row for rows in whole for row in rows) == list(range(16))
-    assert [one.rows for one in batches(2, start=3)] == whole[3:]
-    assert [one.rows for one in batches(3)] != whole
-    assert [one.number for one in batches(2)] == [8, 9, 10, 11]
 
 
 def test_only_the_answer_is_learned(items, cfg) -> None:
     network = build(cfg)
-    ids, learned = network.training_row(items.texts[1], 150)
+    ids, learned = network.training_row(items.chats[1], [150])
     said = network.lm.tokenizer.decode([one for one, own in zip(ids, learned, strict=True) if own])
-    assert said == f"{items.texts[1]}<|im_end|>"
-    assert ids[: len(network.prompt(150))] == network.prompt(150)
+    assert said == f"{text_of(items, 1)}<|im_end|>"
+    asked = network.prompt(chat(), [150])
+    assert ids[: len(asked)] == asked
 
 
 def test_sft_adds_the_heads(items, cfg) -> None:
     network = build(cfg)
-    batch = of.batch(items, range(8))
-    plain = SftStep(network, items, 0.0)(network, batch)
-    both = SftStep(network, items, 0.5)(network, batch)
+    some = batch(items, range(8))
+    plain = sft_step(network, items, 0.0)(network, some)
+    both = sft_step(network, items, 0.5)(network, some)
     extra = sum(float(value) for name, value in both.items() if name.startswith("head/"))
     assert both["loss"].item() == pytest.approx(plain["loss"].item() + 0.5 * extra, rel=1e-5)
     assert both["text"].item() == pytest.approx(plain["loss"].item(), rel=1e-6)
-
-
-def test_what_was_heard_once_gives_what_hearing_gives(items, cfg) -> None:
-    network = build(cfg).eval()
-    ready = of.with_encoder_frames(network, items)
-    own, again = of.batch(items, range(8)), of.batch(ready, range(8))
-    assert again.frames.shape[:2] == (8, network.lm.audio_frames(150))
-    made = [SftStep(network, each, 0.0)(network, one)["loss"].item() for each, one in ((items, own), (ready, again))]
-    assert made[0] == pytest.approx(made[1], rel=1e-5)
-    assert greedy(network, items, 8) == greedy(network, ready, 8)
+    assert both["weight"] == plain["weight"]
+    heard_before = with_encoder_frames(network, items)
+    alone = sft_step(network, heard_before, 0.5)(network, batch(heard_before, range(8)))
+    assert set(alone) == {"loss", "weight"}  # a frozen encoder has no losses of its own
 
 
 def test_a_clip_turned_round_has_its_bin_at_the_other_end(items) -> None:
-    own = of.batch(items, range(16))
+    own = batch(items, range(16))
     some = torch.arange(16) % 4 == 1
     made = of.time_reversed(own, some)
     assert torch.equal(made.features[1], own.features[1].flip(0))
@@ -113,12 +107,12 @@ def test_a_clip_turned_round_has_its_bin_at_the_other_end(items) -> None:
 def test_a_round_of_grpo(items, cfg, settings) -> None:
     """The first ratio is 1 and the KL 0, all parts are logged, and the same batch draws the same answers."""
     own = override(cfg, settings)
-    network, reference = for_grpo(build(own), own.model, own.seed)
+    network, reference = started(own)
     assert (reference is None) == bool(settings)
-    ready = items if settings else of.with_encoder_frames(network, items)
+    ready = items if settings else with_encoder_frames(network, items)
     step = grpo_step(network, reference, ready, own.train.grpo, seed=3)
-    batch = of.batch(ready, range(4), number=7)
-    made = step(network.train(), batch)
+    some = batch(ready, range(4), number=7)
+    made = step(network.train(), some)
     assert float(made["ratio"]) == pytest.approx(1.0, abs=1e-6)
     assert float(made["kl"]) == pytest.approx(0.0, abs=1e-6)
     for name in (
@@ -132,7 +126,7 @@ def test_a_round_of_grpo(items, cfg, settings) -> None:
     ):
         assert torch.isfinite(made[name]), name
     assert "reward/ground" not in made
-    assert torch.equal(step(network, batch)["reward_sd"], made["reward_sd"])
+    assert torch.equal(step(network, some)["reward_sd"], made["reward_sd"])
     assert network.training
     made["loss"].backward()
     learned = [one for one in network.parameters() if one.requires_grad]
@@ -143,15 +137,17 @@ def test_grpo_pulls_towards_its_reward(items, cfg, tmp_path) -> None:
     """A model that says "fake" and "real" alike comes to say what every truth says."""
     own = override(cfg, ["train.grpo.max_steps=40", "train.grpo.lr=3e-3", "train.grpo.beta=0", "train.grpo.samples=8"])
     network = build(own)
-    some = of.batch(items, [0, 2, 4, 6])
-    truths = [items.truths[row] for row in some.rows]
-    reals = of.Items(some.features.half(), [items.texts[row] for row in some.rows], truths, some.targets)
+    rows = [0, 2, 4, 6]
+    some = batch(items, rows)
+    truths, chats = [items.truths[row] for row in rows], [items.chats[row] for row in rows]
+    reals = Items(chats, some.features.half(), truths=truths, targets=some.targets)
     texts = [write(Evidence(label, "none", None, "none", None)) for label in ("real", "fake") * 2]
-    both = replace(reals, texts=texts)
+    both = replace(reals, chats=[chat(text) for text in texts])
     how = override(own, ["train.sft.max_steps=120", "train.sft.lr=1e-2", "train.sft.eval_every=120"]).train.sft
-    fit_sft(network, Stage(both, both, tmp_path / "sft", own.seed, 24, shown=False), how, own.train.head_weight)
-    policy, reference = for_grpo(network, own.model, own.seed)
-    fit_grpo(policy, reference, Stage(reals, reals, tmp_path / "grpo", own.seed, 24, shown=False), own.train.grpo)
+    fit_sft(network, Stage(both, both, tmp_path / "sft", own.seed, shown=False), how, own.train.head_weight, 24)
+    policy, reference = started(own, network)
+    stage = Stage(reals, reals, tmp_path / "grpo", own.seed, shown=False)
+    fit_grpo(policy, reference, stage, own.train.grpo, 24)
     rows = [json.loads(line) for line in (tmp_path / "grpo" / "metrics.jsonl").read_text().splitlines()]
     rewards = [row["reward/accuracy"] for row in rows]
     assert 0.2 < np.mean(rewards[:2]) < 0.8
@@ -162,10 +158,10 @@ def test_grpo_runs_in_bfloat16_with_accumulation(items, cfg, tmp_path) -> None:
     """What `paper()` does: autocast in each step, several batches an update, weights that stay in float32."""
     settings = ["train.grpo.mixed_precision=bf16", "train.grpo.accumulate=2", "train.grpo.max_steps=2"]
     own = override(cfg, [*settings, "train.grpo.max_new=12"])
-    network, reference = for_grpo(build(own), own.model, own.seed)
+    network, reference = started(own)
     before = {name: weight.clone() for name, weight in network.state_dict().items()}
-    stage = Stage(items, items, tmp_path / "grpo", own.seed, 12, shown=False)
-    result = fit_grpo(network, reference, stage, own.train.grpo)
+    stage = Stage(items, items, tmp_path / "grpo", own.seed, shown=False)
+    result = fit_grpo(network, reference, stage, own.train.grpo, 12)
     rows = list(read_jsonl(tmp_path / "grpo" / "metrics.jsonl"))
     assert [row["epoch"] for row in rows] == [0, 0]  # 16 clips are four batches of four: two updates
     saved = read_meta(result.last)["settings"]
@@ -177,11 +173,11 @@ def test_grpo_runs_in_bfloat16_with_accumulation(items, cfg, tmp_path) -> None:
 
 def test_accumulated_batches_give_the_update_of_one_large_batch(items, cfg, tmp_path) -> None:
     weights = []
-    for batch, accumulate in ((8, 1), (4, 2)):
-        own = override(cfg, [f"train.sft.batch={batch}", f"train.sft.accumulate={accumulate}", "train.sft.max_steps=2"])
+    for size, accumulate in ((8, 1), (4, 2)):
+        own = override(cfg, [f"train.sft.batch={size}", f"train.sft.accumulate={accumulate}", "train.sft.max_steps=2"])
         network = build(own)
-        stage = Stage(items, items, tmp_path / f"{batch}" / "sft", own.seed, 4, shown=False)
-        fit_sft(network, stage, own.train.sft, 0.0)
+        stage = Stage(items, items, tmp_path / f"{size}" / "sft", own.seed, shown=False)
+        fit_sft(network, stage, own.train.sft, 0.0, 4)
         weights.append(network.state_dict())
     assert all(torch.allclose(weights[0][name], weights[1][name], atol=2e-5) for name in weights[0])
 
@@ -193,19 +189,19 @@ def test_a_killed_stage_goes_on_to_the_same_numbers(items, cfg, tmp_path) -> Non
         pass
 
     def run(folder, fatal: int | None = None) -> tuple[list[dict], torch.Tensor]:
-        network, reference = for_grpo(build(own), own.model, own.seed)
+        network, reference = started(own)
         step = grpo_step(network, reference, items, own.train.grpo, 0)
 
-        def counted(model, batch):
-            if batch.number == fatal:
+        def counted(model, given):
+            if given.number == fatal:
                 raise Killed
-            return step(model, batch)
+            return step(model, given)
 
         how = own.train.grpo
         fit(
             network,
             counted,
-            of.Batches(items, how.prompts, 0),
+            Batches(items, how.prompts, 0),
             folder=folder,
             max_steps=4,
             lr=how.lr,
@@ -226,10 +222,10 @@ def test_a_killed_stage_goes_on_to_the_same_numbers(items, cfg, tmp_path) -> Non
 
 def test_the_grounded_reward_needs_known_artefacts(items, cfg) -> None:
     own = override(cfg, ["train.grpo.ground=0.1"])
-    network, reference = for_grpo(build(own), own.model, own.seed)
-    blind = of.Items(items.features, items.texts, [Truth(truth.solution) for truth in items.truths], items.targets)
+    network, reference = started(own)
+    blind = replace(items, truths=[Truth(truth.solution) for truth in items.truths])
     with pytest.raises(ConfigError, match="known"):
-        grpo_step(network, reference, blind, own.train.grpo, 0)(network, of.batch(blind, range(2)))
+        grpo_step(network, reference, blind, own.train.grpo, 0)(network, batch(blind, range(2)))
 
 
 def test_a_killed_run_goes_on_where_it_was(clips, cfg, tmp_path, monkeypatch) -> None:
@@ -240,7 +236,7 @@ def test_a_killed_run_goes_on_where_it_was(clips, cfg, tmp_path, monkeypatch) ->
     train.train(own, whole)
     killed = open_run(tmp_path / "killed", "ft_grpo", "smoke", own)
     with monkeypatch.context() as patch:
-        patch.setattr(train, "for_grpo", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(train, "for_grpo", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             train.train(own, killed)
     train.train(own, killed)

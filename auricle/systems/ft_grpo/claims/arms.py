@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from auricle.alm.items import Items, with_encoder_frames
+from auricle.alm.sft import Policy
+from auricle.alm.stages import Stage, for_grpo, train_only
+from auricle.alm.writing import greedy
 from auricle.claims.claim import Budget, Cell
 from auricle.claims.shared import once, prepared
 from auricle.core.config import override
@@ -21,12 +26,11 @@ from auricle.systems.ft_grpo import counterfactual, data
 from auricle.systems.ft_grpo.config import FtGrpoConfig, laptop, smoke
 from auricle.systems.ft_grpo.data import Item
 from auricle.systems.ft_grpo.features import features_of
-from auricle.systems.ft_grpo.generate import greedy
-from auricle.systems.ft_grpo.items import Items, ready, with_encoder_frames
-from auricle.systems.ft_grpo.model import Network, build
+from auricle.systems.ft_grpo.items import ready
+from auricle.systems.ft_grpo.model import build, chat
 from auricle.systems.ft_grpo.rationale import FREQUENCY_TAG, TIME_TAG, read
-from auricle.systems.ft_grpo.stages import Stage, fit_grpo, fit_heads, fit_sft, for_grpo
-from auricle.systems.ft_grpo.train import load_items
+from auricle.systems.ft_grpo.stages import fit_grpo, fit_heads, fit_sft
+from auricle.systems.ft_grpo.train import RESTING, load_items
 from auricle.train.checkpoint import load_model, save_model
 
 DATA = ("data.train=3000", "data.dev=200", "data.test=800", "data.weak=600", "data.hard=0")
@@ -78,11 +82,11 @@ def cases(shared: Path, budget: Budget) -> tuple[counterfactual.Case, ...]:
 
 def stage_of(cfg: FtGrpoConfig, items: Items, dev: Items, folder: Path) -> Stage:
     """Give a stage of a training, without a bar."""
-    return Stage(items, dev, folder, cfg.seed, cfg.eval.max_new, shown=False)
+    return Stage(items, dev, folder, cfg.seed, shown=False, meta={"system": "ft_grpo"})
 
 
 @cache
-def encoder(shared: Path, budget: Budget, seed: int) -> tuple[Network, Items, Items]:
+def encoder(shared: Path, budget: Budget, seed: int) -> tuple[Policy, Items, Items]:
     """Train the encoder of a seed once; give a network with it, and training and dev clips with its frames."""
     cfg, run = config(budget, seed), world(shared, budget)
     network = build(cfg)
@@ -92,21 +96,22 @@ def encoder(shared: Path, budget: Budget, seed: int) -> tuple[Network, Items, It
         fit_heads(network, stage_of(cfg, items, dev, folder), cfg.train.heads)
         save_model(folder / "final", network, {})
     load_model(folder / "final", network)
-    network.lm.base.encoder.requires_grad_(False)
+    train_only(network, RESTING)
     return network, with_encoder_frames(network, items), with_encoder_frames(network, dev)
 
 
-def after_sft(cell: Cell, start: str) -> tuple[Network, Items, Items]:
+def after_sft(cell: Cell, start: str) -> tuple[Policy, Items, Items]:
     """Give the SFT model of a seed, trained once: ``sft`` writes rationales, ``labels`` the label alone."""
     cfg = config(cell.budget, cell.seed)
     with_encoder, items, dev = encoder(cell.shared, cell.budget, cell.seed)
     network = build(cfg)
     network.load_state_dict(with_encoder.state_dict())
-    network.lm.base.encoder.requires_grad_(False)
+    train_only(network, RESTING)
     folder = _folder(cell.shared, cfg, f"{start}-{cell.seed}")
     if not (folder / "final").is_dir():
         learned, checked = (items, dev) if start == "sft" else (labels_alone(items), labels_alone(dev))
-        fit_sft(network, stage_of(cfg, learned, checked, folder), cfg.train.sft, cfg.train.head_weight)
+        stage = stage_of(cfg, learned, checked, folder)
+        fit_sft(network, stage, cfg.train.sft, cfg.train.head_weight, cfg.eval.max_new)
         save_model(folder / "final", network, {})
     load_model(folder / "final", network)
     return network, items, dev
@@ -114,7 +119,7 @@ def after_sft(cell: Cell, start: str) -> tuple[Network, Items, Items]:
 
 def labels_alone(items: Items) -> Items:
     """Give clips whose text to learn is the label alone."""
-    return Items(items.features, [truth.solution for truth in items.truths], items.truths, items.targets, items.frames)
+    return replace(items, chats=[chat(truth.solution) for truth in items.truths])
 
 
 def trained(cell: Cell, how: str, start: str = "sft", *settings: str) -> dict[str, Any]:
@@ -145,11 +150,13 @@ def _trained(cell: Cell, how: str, start: str, cfg: FtGrpoConfig, folder: Path) 
     stage = stage_of(cfg, items, dev, folder)
     numbers: dict[str, Any] = {}
     if how == "more-sft" and cfg.train.more_sft is not None:
-        result = fit_sft(network, stage, cfg.train.more_sft, cfg.train.head_weight)
+        result = fit_sft(network, stage, cfg.train.more_sft, cfg.train.head_weight, cfg.eval.max_new)
         numbers["train_seconds"] = float(result.metrics.get("seconds", 0.0))
     elif how == "grpo" and cfg.train.grpo is not None:
-        network, reference = for_grpo(network, cfg.model, cfg.seed)
-        result = fit_grpo(network, reference, stage, cfg.train.grpo)
+        network, reference = for_grpo(
+            network, rank=cfg.model.lora_rank, alpha=cfg.model.lora_alpha, seed=derive(cfg.seed, "grpo")
+        )
+        result = fit_grpo(network, reference, stage, cfg.train.grpo, cfg.eval.max_new)
         numbers["train_seconds"] = float(result.metrics.get("seconds", 0.0))
         rows = list(read_jsonl(folder / "metrics.jsonl"))
         few = max(1, len(rows) // 5)
@@ -162,7 +169,7 @@ def _trained(cell: Cell, how: str, start: str, cfg: FtGrpoConfig, folder: Path) 
     return numbers
 
 
-def measure(cell: Cell, cfg: FtGrpoConfig, network: Network) -> dict[str, float]:
+def measure(cell: Cell, cfg: FtGrpoConfig, network: Policy) -> dict[str, float]:
     """Measure a model: verdicts on three sets, places on the test set, tags, diversity, counterfactuals; percent."""
     numbers: dict[str, float] = {}
     for name in ("test", "weak", "skewed"):
@@ -188,11 +195,12 @@ def measure(cell: Cell, cfg: FtGrpoConfig, network: Network) -> dict[str, float]
     return numbers | _follows(cell, cfg, network) | _majority(cell)
 
 
-def _follows(cell: Cell, cfg: FtGrpoConfig, network: Network) -> dict[str, float]:
+def _follows(cell: Cell, cfg: FtGrpoConfig, network: Policy) -> dict[str, float]:
     """Give the share of moved artefacts that the text names at their new place, and of verdicts that flip."""
 
     def answer(waves: np.ndarray) -> list[str]:
-        return greedy(network, Items(features_of(list(waves), cfg.model.backbone)), cfg.eval.max_new)
+        asked = Items([chat()] * len(waves), features_of(list(waves), cfg.model.backbone))
+        return greedy(network, asked, cfg.eval.max_new)
 
     all_cases = cases(cell.shared, cell.budget)
     shares = counterfactual.score(all_cases, answer, 100, seed=derive(cfg.seed, "claims"))
