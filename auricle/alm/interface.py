@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from auricle.alm.cache import forked, select
-from auricle.alm.hf import DynamicCache, transformers
-from auricle.alm.model import scatter_audio
+from auricle.alm.hf import DynamicCache
+from auricle.alm.model import need_aligned, scatter_audio
+from auricle.alm.towers import ENCODERS
 from auricle.core.errors import ConfigError, DataError
 
 # The text that stands for one clip in a prompt, by model type; it holds the placeholder once.
@@ -176,7 +177,7 @@ class AudioLanguageModel:
             return Clips(rows, made.lengths, made.heads)
         mask = torch.arange(features.shape[1], device=features.device) < lengths[:, None]
         counts = torch.tensor([self.audio_frames(int(size)) for size in lengths])
-        flat = _ENCODERS[self.kind](self.base, features.transpose(1, 2), mask.long())
+        flat = ENCODERS[self.kind](self.base, features.transpose(1, 2), mask.long())
         return Clips(list(torch.split(flat, counts.tolist())), counts)
 
     def prefill(self, prompts: Sequence[Sequence[int]], audio: Sequence[Tensor] | None = None) -> State:
@@ -239,16 +240,37 @@ class AudioLanguageModel:
             raise ConfigError("a shared prompt needs the cache, which gradient checkpointing turns off; disable it")
         samples = len(completions) // len(prompts)
         state = self.prefill(prompts, audio)
-        first = state.logits.repeat_interleave(samples, 0)[:, None]
-        logits = first
+        rows = torch.arange(len(prompts), device=completions.device).repeat_interleave(samples)
+        first = state.logits.repeat_interleave(samples, 0)
+        return self._continued(replace(state, logits=first), rows, completions, mask, temperature)
+
+    def continued(self, state: State, rows: Tensor, completions: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Give the log-probabilities of completions, each of which goes on from a row of a state.
+
+        Args:
+            state: of P prompts; its cache is used up.
+            rows: the prompt of each completion, (n,).
+            completions: (n, T) token ids.
+            mask: (n, T) bool, True at tokens of the completion.
+
+        Returns:
+            As `logprobs`.
+        """
+        return self._continued(replace(state, logits=state.logits[rows]), rows, completions, mask, 1.0)
+
+    def _continued(
+        self, state: State, rows: Tensor, completions: Tensor, mask: Tensor, temperature: float
+    ) -> tuple[Tensor, Tensor]:
+        """Go on from rows of a state, whose logits are those of the completions already."""
+        logits = state.logits[:, None]
         if completions.shape[1] > 1:
-            rows = torch.arange(len(prompts), device=completions.device).repeat_interleave(samples)
             # in place in the cache's own list of layers, not in its tensors: gradients go through
             state.cache.reorder_cache(rows)
             embeds = self.base.get_input_embeddings()(completions[:, :-1])
             position = state.position[rows][:, None] + torch.arange(completions.shape[1] - 1, device=rows.device)
             seen = torch.cat([state.mask[rows], mask[:, :-1]], dim=1)
-            logits = torch.cat([first, self._allowed(self._run(embeds, seen, position, state.cache, keep=0))], dim=1)
+            more = self._allowed(self._run(embeds, seen, position, state.cache, keep=0))
+            logits = torch.cat([logits, more], dim=1)
         return _chosen(logits, completions, mask, temperature)
 
     def full_logprobs(
@@ -295,7 +317,10 @@ class AudioLanguageModel:
         embeds: Tensor = self.base.get_input_embeddings()(ids)
         if self.audio_token_id is None:
             return embeds
-        return scatter_audio(embeds, ids == self.audio_token_id, torch.cat(list(audio)) if audio else None)
+        places = ids == self.audio_token_id
+        made = scatter_audio(embeds, places, torch.cat(list(audio)) if audio else None)
+        need_aligned(places, [len(clip) for clip in audio or ()])
+        return made
 
     def _allowed(self, logits: Tensor) -> Tensor:
         """Take away the tokens that must not be sampled; everywhere alike, or the ratio of GRPO would not be 1."""
@@ -311,7 +336,7 @@ class AudioLanguageModel:
             position = position.expand(3, *position.shape)
         given: dict[str, Any] = {"inputs_embeds": embeds, "attention_mask": mask.long(), "position_ids": position}
         given |= {"past_key_values": cache, "use_cache": cache is not None}
-        if self.kind in _ENCODERS:
+        if self.kind in ENCODERS:
             # Transformers before 5.23 has Omni's language model where the others have what holds it
             hidden = getattr(base.model, "language_model", base.model)(**given).last_hidden_state
             logits: Tensor = base.lm_head(hidden[:, -keep:] if keep else hidden)
@@ -340,47 +365,3 @@ def _eos_ids(base: nn.Module, tokenizer: Any) -> tuple[int, ...]:
     if not found:
         raise ConfigError("neither the model nor the tokenizer names a token that ends an answer (eos_token_id)")
     return tuple(dict.fromkeys(found))
-
-
-def _encode_qwen2_audio(base: Any, features: Tensor, mask: Tensor) -> Tensor:
-    """Give the embeddings of all clips after one another, (F, D)."""
-    inner = base.model
-    tower = inner.audio_tower
-    _check_whole(features, 2 * tower.config.max_source_positions)
-    places = (features.shape[-1] - 2) // 2 + 1
-    sizes, counts = tower._get_feat_extract_output_lengths(mask.sum(-1))
-    valid = torch.arange(places, device=mask.device) < sizes[:, None]
-    like = features.new_zeros(len(features), places, 1)
-    seen = transformers.masking_utils.create_bidirectional_mask(
-        config=tower.config, inputs_embeds=like, attention_mask=valid.long()
-    )
-    made: Tensor = inner.multi_modal_projector(tower(features, attention_mask=seen).last_hidden_state)
-    return made[torch.arange(made.shape[1], device=mask.device) < counts[:, None]]
-
-
-def _encode_omni(base: Any, features: Tensor, mask: Tensor) -> Tensor:
-    """Give the embeddings of all clips after one another, (F, D)."""
-    made: Tensor = base.get_audio_features(features, feature_attention_mask=mask).last_hidden_state
-    return made
-
-
-def _encode_flamingo(base: Any, features: Tensor, mask: Tensor) -> Tensor:
-    """Give the embeddings of all clips after one another, (F, D)."""
-    _check_whole(features, 2 * base.model.audio_tower.config.max_source_positions)
-    made: Tensor = base.get_audio_features(features, mask).pooler_output
-    return made
-
-
-def _check_whole(features: Tensor, frames: int) -> None:
-    if features.shape[-1] != frames:
-        raise DataError(
-            f"{features.shape[-1]} frames of log-mel; this encoder takes {frames}, as its feature extractor pads them, "
-            "with the valid ones in lengths"
-        )
-
-
-_ENCODERS = {
-    "qwen2_audio": _encode_qwen2_audio,
-    "qwen2_5_omni_thinker": _encode_omni,
-    "audioflamingo3": _encode_flamingo,
-}

@@ -15,6 +15,7 @@ from auricle.alm.sampling import evaluating
 from auricle.alm.sft import Policy, SftBatch
 from auricle.core.errors import DataError
 from auricle.core.seed import rng
+from auricle.nn.masking import mask_from_lengths
 
 PART = 64  # conversations at once where nothing is trained; a big batch leaves the processor's caches
 POOL = 32  # batches among which conversations of like length are put together
@@ -181,14 +182,15 @@ def projected(lm: AudioLanguageModel, given: Batch) -> list[Tensor] | None:
     """
     if given.frames is None:
         return None
-    counts = [lm.audio_frames(int(size)) for size in given.lengths]
-    made = lm.base.projector(given.frames.float()[:, : max(counts)])
-    if made.shape[1] < max(counts):
+    counts = torch.tensor([lm.audio_frames(int(size)) for size in given.lengths])
+    frames = given.frames.float()[:, : int(counts.max())]
+    made = lm.base.projector(frames, mask_from_lengths(counts.to(frames.device), frames.shape[1]))
+    if made.shape[:2] != (len(counts), int(counts.max())):
         raise DataError(
-            f"the adapter makes {made.shape[1]} frames of a clip with {max(counts)} placeholders; its encoder's "
-            "`frames` must count what the adapter gives"
+            f"{int(counts.max())} placeholders for the longest clip, and {frames.shape[1]} ready frames of which the "
+            f"adapter makes {made.shape[1]}; the encoder's `frames` must count what the adapter gives"
         )
-    return [row[:count] for row, count in zip(made, counts, strict=True)]
+    return [row[:count] for row, count in zip(made, counts.tolist(), strict=True)]
 
 
 def heard(lm: AudioLanguageModel, given: Batch) -> list[Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from auricle.alm.hf import (
 )
 from auricle.backbones.speech import first_line, quiet
 from auricle.core.errors import CheckpointError, ConfigError, DataError
+from auricle.nn.masking import mask_from_lengths
 
 IGNORED = -100  # label of a token without loss, as everywhere in Transformers
 
@@ -31,7 +33,8 @@ class AudioLMConfig(PreTrainedConfig):  # type: ignore[misc]
 
     Attributes:
         text_config: of the causal LM.
-        encoder: arguments of `auricle.alm.encoder.MelEncoder`.
+        encoder: arguments of `auricle.alm.encoder.MelEncoder`; None with an encoder of the caller's.
+        own_projector: the projector is the caller's.
         audio_token_id: id of the placeholder that stands for one frame of audio.
     """
 
@@ -40,6 +43,7 @@ class AudioLMConfig(PreTrainedConfig):  # type: ignore[misc]
 
     text_config: Any = None
     encoder: dict[str, Any] | None = None
+    own_projector: bool = False
     audio_token_id: int = 0
 
 
@@ -51,8 +55,8 @@ class Projector(nn.Module):
         self.norm = nn.LayerNorm(into)
         self.up, self.down = nn.Linear(into, out), nn.Linear(out, out)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Project (B, T, into) to (B, T, out)."""
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Project (B, T, into) to (B, T, out); every frame by itself, so the mask (B, T) plays no part."""
         projected: Tensor = self.down(F.gelu(self.up(self.norm(x))))
         return projected
 
@@ -63,6 +67,11 @@ class AudioLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
     Args:
         config: of `AudioLMConfig`.
         decoder: the causal LM, taken as it is; None builds one from the config.
+        encoder: taken as it is; None builds a `MelEncoder` from the config. See `build_audio_lm` for what it has to be.
+        projector: the adapter between them, taken as it is; None builds a `Projector`.
+
+    Raises:
+        ConfigError: the config is of a model with parts of the caller's, and they are not given.
     """
 
     config_class = AudioLMConfig
@@ -73,14 +82,26 @@ class AudioLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
     _supports_flash_attn = True
     _supports_attention_backend = True
 
-    def __init__(self, config: AudioLMConfig, decoder: nn.Module | None = None) -> None:
+    def __init__(
+        self,
+        config: AudioLMConfig,
+        decoder: nn.Module | None = None,
+        encoder: nn.Module | None = None,
+        projector: nn.Module | None = None,
+    ) -> None:
         super().__init__(config)
-        encoder = dict(config.encoder or {})
-        if "seekers" in encoder:  # its name in folders that an earlier version saved
-            encoder["position_heads"] = encoder.pop("seekers")
-        self.encoder = MelEncoder(**encoder)
+        if (encoder is None and config.encoder is None) or (projector is None and config.own_projector):
+            raise ConfigError(
+                "this model was built around an encoder or an adapter of the caller's, which a folder does not hold; "
+                "build it again with build_audio_lm, and read its weights with auricle.train.load_model"
+            )
+        arguments = dict(config.encoder or {})
+        if "seekers" in arguments:  # its name in folders that an earlier version saved
+            arguments["position_heads"] = arguments.pop("seekers")
+        self.encoder: Any = MelEncoder(**arguments) if encoder is None else encoder
         self.decoder: Any = decoder or AutoModelForCausalLM.from_config(config.text_config, trust_remote_code=False)
-        self.projector = Projector(self.encoder.dim, config.text_config.hidden_size)
+        fresh = projector is None
+        self.projector: Any = Projector(self.encoder.dim, config.text_config.hidden_size) if fresh else projector
         tied = getattr(self.decoder, "_tied_weights_keys", None) or {}
         self._tied_weights_keys = {f"decoder.{key}": f"decoder.{source}" for key, source in dict(tied).items()}
         self.post_init()
@@ -114,7 +135,8 @@ class AudioLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
             lengths: valid frames, (B,); None when all are.
         """
         encoded = self.encoder(features, lengths)
-        return Encoded(self.projector(encoded.frames), encoded.lengths, encoded.heads)
+        mask = mask_from_lengths(encoded.lengths, encoded.frames.shape[1])
+        return Encoded(self.projector(encoded.frames, mask), encoded.lengths, encoded.heads)
 
     def embed(self, input_ids: Tensor, audio: Tensor | None) -> Tensor:
         """Give the input embeddings, with audio in the placeholders' places; see `scatter_audio`."""
@@ -215,14 +237,39 @@ def scatter_audio(embeds: Tensor, places: Tensor, audio: Tensor | None) -> Tenso
     return embeds.masked_scatter(places[..., None], audio.to(embeds.dtype))
 
 
-def build_audio_lm(encoder: Mapping[str, Any], text: Any, audio_token_id: int, seed: int) -> AudioLM:
-    """Build a model with fresh weights, or around a language model that has its own.
+def need_aligned(places: Tensor, sizes: Sequence[int]) -> None:
+    """Refuse clips that end inside another row: the totals may agree where every clip is wrong.
 
     Args:
-        encoder: arguments of `auricle.alm.encoder.MelEncoder`.
+        places: (B, P) bool, True at placeholders.
+        sizes: frames of each clip, in order.
+
+    Raises:
+        DataError: the first row whose placeholders do not end with a clip.
+    """
+    ends = {0, *accumulate(sizes)}
+    counts = places.sum(1).tolist()
+    for row, end in enumerate(accumulate(counts)):
+        if end not in ends:
+            raise DataError(
+                f"row {row} has {counts[row]} audio placeholders, which do not end where a clip does (clips of "
+                f"{', '.join(map(str, list(sizes)[:8]))} frames); write as many as each clip has frames"
+            )
+
+
+def build_audio_lm(
+    encoder: Mapping[str, Any] | nn.Module, text: Any, audio_token_id: int, seed: int, adapter: nn.Module | None = None
+) -> AudioLM:
+    """Build a model with fresh weights, or around parts that have their own.
+
+    Args:
+        encoder: arguments of `auricle.alm.encoder.MelEncoder`; or a module with ``dim``, ``frames(count)`` and
+            ``forward(features, lengths)`` that gives `Encoded`, such as `auricle.alm.adapter.FrameStack`.
         text: configuration of a causal LM, or the model itself, which is taken as it is.
         audio_token_id: id of the placeholder; within the vocabulary.
         seed: of the fresh weights; the global generator is left as it was.
+        adapter: a module with ``forward(frames, mask)`` from (B, T, encoder's dim) and the mask (B, T) of valid frames
+            to (B, T, language model's width), one frame for each; None takes a `Projector`.
 
     Raises:
         ConfigError: the placeholder is not in the vocabulary.
@@ -234,12 +281,18 @@ def build_audio_lm(encoder: Mapping[str, Any], text: Any, audio_token_id: int, s
             f"audio_token_id {audio_token_id} is not in a vocabulary of {text_config.vocab_size}; add the placeholder "
             "to the tokenizer and resize the embeddings first"
         )
-    config = AudioLMConfig(text_config=text_config.to_dict(), encoder=_plain(encoder), audio_token_id=audio_token_id)
+    own = encoder if isinstance(encoder, nn.Module) else None
+    config = AudioLMConfig(
+        text_config=text_config.to_dict(),
+        encoder=None if own is not None else _plain(encoder),
+        own_projector=adapter is not None,
+        audio_token_id=audio_token_id,
+    )
     for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
         setattr(config, name, getattr(text_config, name, None))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = AudioLM(config, given)
+        model = AudioLM(config, given, own, adapter)
     model.generation_config.eos_token_id = config.eos_token_id
     model.generation_config.pad_token_id = config.pad_token_id
     # a placeholder that is sampled would ask for audio that is not there
