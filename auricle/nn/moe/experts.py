@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Literal
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from auricle.core.errors import ConfigError, DataError
+from auricle.nn import native
 from auricle.nn.masking import wide
 from auricle.nn.moe.router import Routing
 from auricle.nn.quantize.quantizer import plain
@@ -18,7 +20,11 @@ from auricle.nn.quantize.quantizer import plain
 Form = Literal["auto", "grouped", "all"]
 FORMS = ("auto", "grouped", "all")
 # products and sums of all experts on all tokens, below which that is faster than to sort the tokens
-_FEW = 10_000_000
+_FEW = 3_000_000
+# widths from which on the loops in C are ahead of PyTorch's products for any number of tokens, and tokens up to which
+# they are ahead for any width
+_LONG, _MANY = 96, 1000
+_CACHED = 1 << 19  # floats of tokens that are worked on at once, so that they stay in the cache
 
 
 class Experts(nn.Module):
@@ -78,7 +84,10 @@ class Experts(nn.Module):
         if torch.is_autocast_enabled(x.device.type):
             dtype = torch.get_autocast_dtype(x.device.type)
         with plain(x.device):
-            return _grouped(x.to(dtype), self.into.to(dtype), self.back.to(dtype), routing.gates, routing.kept)
+            given = (x.to(dtype), self.into.to(dtype), self.back.to(dtype))
+            if torch.is_grad_enabled() and any(one.requires_grad for one in (*given, routing.gates)):
+                return _grouped(*given, routing.gates, routing.kept)
+            return _mixture(*given, _runs(routing.gates, routing.kept))
 
     def _all(self, x: Tensor, routing: Routing) -> Tensor:
         hidden = F.silu(F.linear(x, self.into.flatten(0, 1))).unflatten(1, self.into.shape[:2])  # (V, N, H)
@@ -86,53 +95,92 @@ class Experts(nn.Module):
         return wide(weighed @ self.back.transpose(1, 2).flatten(0, 1))
 
 
-def _runs(kept: Tensor) -> tuple[Tensor, Tensor, list[tuple[int, slice]]]:
-    """Sort the choices (V, N) by expert and then token: (N, V) choices, token of each, rows of each expert in use."""
+class _Runs(NamedTuple):
+    """Choices sorted by expert and then by token.
+
+    Attributes:
+        by_expert: (N, V) bool.
+        token: token of each choice, (A,).
+        ends: where each expert's choices begin, and at last A; N + 1 numbers.
+        weight: gate of each choice, (A,).
+    """
+
+    by_expert: Tensor
+    token: Tensor
+    ends: list[int]
+    weight: Tensor
+
+    def rows(self, most: int = 1 << 62) -> Iterator[tuple[int, slice]]:
+        """Give the experts that have choices with their rows, at most so many rows at once."""
+        for expert, (start, end) in enumerate(pairwise(self.ends)):
+            for first in range(start, end, most):
+                yield expert, slice(first, min(first + most, end))
+
+
+def _runs(gates: Tensor, kept: Tensor) -> _Runs:
     by_expert = kept.T.contiguous()
-    token = by_expert.nonzero()[:, 1]
-    rows, start = [], 0
-    for expert, count in enumerate(by_expert.sum(1).tolist()):
-        if count:
-            rows.append((expert, slice(start, start + count)))
-        start += count
-    return by_expert, token, rows
+    ends = [0, *by_expert.sum(1).cumsum(0).tolist()]
+    return _Runs(by_expert, by_expert.nonzero()[:, 1].contiguous(), ends, gates.T[by_expert])
+
+
+def _mixture(
+    x: Tensor, into: Tensor, back: Tensor, runs: _Runs, before: Tensor | None = None, opened: Tensor | None = None
+) -> Tensor:
+    """Give the mixture (V, O); fills `before` and `opened` (A, H), what lies before and after the SiLU, if given."""
+    (_, hidden, dim), width, tokens = into.shape, back.shape[1], len(x)
+    out = wide(x.new_empty(0)).new_zeros(tokens, width)
+    if (min(dim, hidden) >= _LONG or tokens <= _MANY) and native.usable(x, into, back, runs.weight):
+        opened = x.new_empty(len(runs.token), hidden) if opened is None else opened
+        given = (x.contiguous(), into.contiguous(), back.contiguous(), runs.weight, runs.token, torch.tensor(runs.ends))
+        native.call("experts_forward", out, before, opened, *given, len(into), dim, hidden, width)
+        return out
+    most = max(512, min(2048, _CACHED // (dim + hidden + width)))
+    room = min(most, len(runs.token))
+    own, inner, made = (x.new_empty(room, size) for size in (dim, hidden, width))
+    for expert, rows in runs.rows(most):
+        mine, size = runs.token[rows], rows.stop - rows.start
+        torch.index_select(x, 0, mine, out=own[:size])
+        a = inner[:size] if before is None else before[rows]
+        torch.mm(own[:size], into[expert].T, out=a)
+        s = F.silu(a, inplace=True) if opened is None else torch.ops.aten.silu.out(a, out=opened[rows])
+        torch.mm(s, back[expert].T, out=made[:size])
+        out.index_add_(0, mine, wide(made[:size]).mul_(runs.weight[rows, None]))
+    return out
 
 
 class _Grouped(torch.autograd.Function):
-    """The mixture, an expert at a time on its own tokens; the backward pass keeps only what comes before each SiLU."""
+    """The mixture, an expert at a time on its own tokens; of the hidden layers what lies around the SiLU is kept."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, into: Tensor, back: Tensor, gates: Tensor, kept: Tensor) -> Tensor:
-        by_expert, token, ctx.rows = _runs(kept)
-        weight = gates.T[by_expert]
-        before = x.new_empty(len(token), into.shape[1])
-        out = wide(x.new_empty(0)).new_zeros(len(x), back.shape[1])
-        for expert, rows in ctx.rows:
-            mine = token[rows]
-            torch.mm(x.index_select(0, mine), into[expert].T, out=before[rows])
-            made = wide(F.silu(before[rows]) @ back[expert].T)
-            out.index_add_(0, mine, made.mul_(weight[rows, None]))
-        ctx.save_for_backward(x, into, back, before, weight, by_expert, token)
-        return out
+        ctx.runs = runs = _runs(gates, kept)
+        before, opened = (x.new_empty(len(runs.token), into.shape[1]) for _ in range(2))
+        ctx.save_for_backward(x, into, back, before, opened)
+        return _mixture(x, into, back, runs, before, opened)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        x, into, back, before, weight, by_expert, token = ctx.saved_tensors
+        x, into, back, before, opened = ctx.saved_tensors
+        runs: _Runs = ctx.runs
         grad = grads[0].to(x.dtype)
-        grad_x, grad_into, grad_back = (torch.zeros_like(one) for one in (wide(x), into, back))
-        grad_weight = torch.empty_like(weight)
-        for expert, rows in ctx.rows:
-            mine, a, g = token[rows], before[rows], weight[rows, None].to(x.dtype)
-            down, opened = grad.index_select(0, mine), F.silu(before[rows])
+        grad_x = torch.zeros_like(wide(x)) if ctx.needs_input_grad[0] else None
+        grad_into, grad_back = (torch.empty_like(weight) for weight in (into, back))
+        for idle in (expert for expert, (start, end) in enumerate(pairwise(runs.ends)) if start == end):
+            grad_into[idle], grad_back[idle] = 0.0, 0.0
+        grad_weight = torch.empty_like(runs.weight)
+        for expert, rows in runs.rows():
+            mine, g = runs.token[rows], runs.weight[rows, None].to(x.dtype)
+            down = grad.index_select(0, mine)
             to_opened = down @ back[expert]
-            grad_weight[rows] = torch.linalg.vecdot(to_opened, opened).to(weight.dtype)
-            torch.mm(down.T, opened.mul_(g), out=grad_back[expert])
-            to_a = torch.ops.aten.silu_backward(to_opened.mul_(g), a)
+            grad_weight[rows] = torch.linalg.vecdot(to_opened, opened[rows]).to(grad_weight.dtype)
+            torch.mm(down.mul_(g).T, opened[rows], out=grad_back[expert])
+            to_a = torch.ops.aten.silu_backward(to_opened.mul_(g), before[rows])
             torch.mm(to_a.T, x.index_select(0, mine), out=grad_into[expert])
-            grad_x.index_add_(0, mine, wide(to_a @ into[expert]))
-        grad_gates = weight.new_zeros(by_expert.shape).masked_scatter_(by_expert, grad_weight).T
-        return grad_x.to(x.dtype), grad_into, grad_back, grad_gates, None
+            if grad_x is not None:
+                grad_x.index_add_(0, mine, wide(to_a @ into[expert]))
+        grad_gates = grad_weight.new_zeros(runs.by_expert.shape).masked_scatter_(runs.by_expert, grad_weight).T
+        return None if grad_x is None else grad_x.to(x.dtype), grad_into, grad_back, grad_gates, None
 
 
 _grouped: Callable[..., Tensor] = _Grouped.apply

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from auricle.core.errors import ConfigError, DataError
+from auricle.nn import native
 from auricle.nn.moe import (
     ANY_GROUP,
     LAYOUTS,
@@ -110,7 +111,39 @@ def test_gradients_against_finite_differences(layout):
         found = torch.func.functional_call(model, dict(zip(names, weights, strict=True)), (x, mask, groups(layout)))
         return found.frames, found.losses["balance"]
 
-    assert torch.autograd.gradcheck(run, (x.requires_grad_(), *model.parameters()))
+    assert torch.autograd.gradcheck(run, (x.requires_grad_(), *model.parameters()), fast_mode=True)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "dim", "hidden", "out"),
+    [(1, 1, 1, 1), (7, 16, 4, 3), (13, 33, 17, 5), (300, 5, 70, 130), (26, 64, 96, 8)],
+)
+def test_the_loops_in_c_give_the_same(tokens, dim, hidden, out, agree, run):
+    torch.manual_seed(0)
+    experts, x = Experts(dim, hidden, out, 5, "grouped"), torch.randn(tokens, dim)
+    routing = Router(dim, 5, 2)(x)
+    compiled = run(experts, x, routing=routing)
+    with torch.no_grad():
+        agree(experts(x, routing), compiled[0])
+        agree(experts(torch.stack([x, x], dim=-1)[..., 0], routing), compiled[0])  # with gaps between numbers
+    with native.disabled():
+        agree(run(experts, x, routing=routing), compiled)
+        with torch.no_grad():
+            agree(experts(x, routing), compiled[0])
+
+
+def test_threads_change_nothing():
+    torch.manual_seed(0)
+    experts, router, x = Experts(128, 96, 80, 6, "grouped"), Router(128, 6, 3), torch.randn(90, 128)
+    before, found = torch.get_num_threads(), []
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            with torch.no_grad():
+                found.append(experts(x, router(x)))
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(*found)
 
 
 def test_an_expert_without_tokens_has_zero_gradients_and_one_token_works():
