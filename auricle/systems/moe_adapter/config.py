@@ -100,7 +100,7 @@ class ModelConfig(Config):
     dropout: float = Field(0.1, ge=0, lt=1)  # of the stand-in
     decoder: str | None = None  # smollm2, or a folder with a causal LM; null is the tiny one below
     dim: int = Field(128, ge=16)
-    layers: int = Field(4, ge=1)
+    layers: int = Field(3, ge=1)
     heads: int = Field(4, ge=1)
     lora_rank: int = Field(0, ge=0)  # of the joint stage; 0 trains the whole language model there
     lora_alpha: float = Field(16.0, gt=0)
@@ -119,11 +119,11 @@ class TrainConfig(Config):
     """The stages, in order; null leaves one out. The two arms share the first two and see the same batches after."""
 
     encoder: StageConfig | None = StageConfig()  # the stand-in learns to tell classes apart, then it is frozen
-    text: StageConfig | None = StageConfig()  # the language model learns the questions, the facts and letters as text
-    lesson: int = Field(4000, ge=0)  # questions among these that teach letters alone
+    text: StageConfig | None = StageConfig()  # the language model learns the questions and the facts as text
+    lesson: StageConfig | None = None  # text alone: which letter stands beside which option
     adapt: StageConfig = StageConfig()  # the adapter alone; SET by the follow-up's report
     joint: StageConfig | None = None  # adapter and language model, or its LoRA
-    letters: float = Field(0.5, ge=0, le=1)  # share of the items that are also asked with letters
+    letters: float = Field(0.0, ge=0, le=1)  # share of the clips' questions that are learnt with letters too
 
 
 class EvalConfig(Config):
@@ -196,7 +196,6 @@ def small() -> MoeAdapterConfig:
             text=None,
             adapt=StageConfig(max_steps=240, batch=16, lr=1e-3, eval_every=120),
             joint=StageConfig(max_steps=80, batch=16, lr=3e-4, eval_every=80),
-            letters=0.0,  # small decoders do not learn to bind letters by hearing
         ),
         eval=EvalConfig(batch=16, gradient_batches=6, gradient_size=4),
     )
@@ -207,9 +206,9 @@ def laptop() -> MoeAdapterConfig:
     return MoeAdapterConfig(
         data=DataConfig(questions=1),
         train=TrainConfig(
-            encoder=StageConfig(max_steps=600, lr=2e-3, eval_every=300),
-            text=StageConfig(max_steps=500, lr=3e-3, eval_every=250),
-            adapt=StageConfig(max_steps=500, lr=3e-3, eval_every=250),
+            encoder=StageConfig(max_steps=500, lr=2e-3, eval_every=250),
+            text=StageConfig(max_steps=200, lr=3e-3, eval_every=100),
+            adapt=StageConfig(max_steps=300, lr=3e-3, eval_every=100),
         ),
     )
 
@@ -230,8 +229,8 @@ def smoke() -> MoeAdapterConfig:
         ),
         train=TrainConfig(
             encoder=StageConfig(max_steps=30, batch=32, lr=3e-3, save_every=15, eval_every=15),
-            text=StageConfig(max_steps=240, batch=32, lr=1e-2, save_every=120, eval_every=120),
-            lesson=200,
+            text=StageConfig(max_steps=120, batch=32, lr=1e-2, save_every=60, eval_every=60),
+            lesson=StageConfig(max_steps=4, batch=32, lr=1e-3, save_every=2, eval_every=2),
             adapt=StageConfig(max_steps=30, batch=32, lr=5e-3, save_every=15, eval_every=15),
             joint=StageConfig(max_steps=4, batch=32, lr=1e-3, save_every=2, eval_every=2),
         ),

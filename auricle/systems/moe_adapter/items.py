@@ -77,16 +77,17 @@ def conversations(questions: Sequence[Question], clips: Items | None, letters: f
     return joined(parts)
 
 
-def text_items(cfg: MoeAdapterConfig, run: RunFolder, questions: Sequence[Question]) -> Items:
-    """Give what the tiny language model learns as text: the questions in words, the table of facts, letters."""
+def text_items(cfg: MoeAdapterConfig, run: RunFolder, questions: Sequence[Question]) -> list[Question]:
+    """Give what the tiny language model learns as text: the questions in words, and the table of facts."""
     said = as_text(questions)
-    if "fact" in cfg.data.tasks:
-        said += as_text(asked(data.load_facts(run)))
-    parts = [conversations(said, None, 1.0, cfg.seed)]
-    if cfg.train.lesson:
-        words = [name for own in HEADS.values() for name in own] + list(COLOURS)
-        parts.append(as_items(letter_lesson(words, cfg.train.lesson, seed=cfg.seed), None, LETTER))
-    return joined(parts)
+    return said + as_text(asked(data.load_facts(run))) if "fact" in cfg.data.tasks else said
+
+
+def lesson_items(questions: Sequence[Question], seed: int) -> Items:
+    """Give the letter lesson: texts with letters, as many that teach nothing but letters, and the same texts open."""
+    words = [name for own in HEADS.values() for name in own] + list(COLOURS)
+    letters = as_items(letter_lesson(words, len(questions), seed=seed), None, LETTER)
+    return joined([conversations(questions, None, 1.0, seed), letters])
 
 
 def head_targets(split: data.Split) -> dict[str, Tensor]:

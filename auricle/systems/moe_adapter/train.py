@@ -13,8 +13,8 @@ from auricle.core.run import FINAL, RunFolder, is_main_process
 from auricle.systems.moe_adapter import data
 from auricle.systems.moe_adapter.config import MoeAdapterConfig
 from auricle.systems.moe_adapter.hearing import Hearing
-from auricle.systems.moe_adapter.items import asked, conversations, heard_items, text_items
-from auricle.systems.moe_adapter.model import DENSE, MOE, TOKENS, Arm, build
+from auricle.systems.moe_adapter.items import asked, conversations, heard_items, lesson_items, text_items
+from auricle.systems.moe_adapter.model import DENSE, LETTER, MOE, TOKENS, Arm, build
 from auricle.systems.moe_adapter.stages import fit_encoder, fit_text
 from auricle.train.checkpoint import save_model
 
@@ -51,7 +51,7 @@ def train(cfg: MoeAdapterConfig, run: RunFolder) -> Path:
         if is_main_process():
             save_model(run.checkpoints / CHECKPOINTS[arm], network, {"arm": arm, TOKENS: network.tokens_mark})
     stages = run.checkpoints / "stages"
-    logs = [stages / name for name in ("encoder", "text")]
+    logs = [stages / name for name in ("encoder", "text", "lesson")]
     merge_logs(run.path / "metrics.jsonl", logs + [stages / arm / name for arm in ARMS for name in ("adapt", "joint")])
     return run.checkpoints / FINAL
 
@@ -67,20 +67,20 @@ def prepared(cfg: MoeAdapterConfig, run: RunFolder) -> tuple[Policy, Ready, Read
     splits = {name: data.load(run, name) for name in ("train", "dev")}
     clips = {name: heard_items(split, hearing) for name, split in splits.items()}
     questions = {name: asked(split.items, split.ids) for name, split in splits.items()}
-    stages, meta = run.checkpoints / "stages", {"system": "moe_adapter"}
+    stages = run.checkpoints / "stages"
+
+    def stage(name: str, items: Items, dev: Items) -> Stage:
+        return Stage(items, dev, stages / name, cfg.seed, meta={"system": "moe_adapter"})
+
     if how.encoder is not None:
         train_only(network, ["encoder"])
-        fit_encoder(network, Stage(clips["train"], clips["dev"], stages / "encoder", cfg.seed, meta=meta), how.encoder)
+        fit_encoder(network, stage("encoder", clips["train"], clips["dev"]), how.encoder)
+    train_only(network, ["decoder"])
+    texts, dev = text_items(cfg, run, questions["train"]), as_text(questions["dev"])
     if how.text is not None:
-        train_only(network, ["decoder"])
-        items = text_items(cfg, run, questions["train"])
-        dev = as_items(as_text(questions["dev"]), None, OPEN)
-        fit_text(
-            network,
-            Stage(items, dev, stages / "text", cfg.seed, meta=meta),
-            how.text,
-            token_counts(network, items),
-        )
+        fit_text(network, stage("text", as_items(texts, None, OPEN), as_items(dev, None, OPEN)), how.text)
+    if how.lesson is not None:
+        fit_text(network, stage("lesson", lesson_items(texts, cfg.seed), as_items(dev, None, LETTER)), how.lesson)
     ready = {name: Ready(with_encoder_frames(network, own), questions[name]) for name, own in clips.items()}
     return network, ready["train"], ready["dev"]
 
