@@ -100,7 +100,7 @@ class ModelConfig(Config):
     dropout: float = Field(0.1, ge=0, lt=1)  # of the stand-in
     decoder: str | None = None  # smollm2, or a folder with a causal LM; null is the tiny one below
     dim: int = Field(128, ge=16)
-    layers: int = Field(3, ge=1)
+    layers: int = Field(4, ge=1)
     heads: int = Field(4, ge=1)
     lora_rank: int = Field(0, ge=0)  # of the joint stage; 0 trains the whole language model there
     lora_alpha: float = Field(16.0, gt=0)
@@ -230,7 +230,6 @@ def smoke() -> MoeAdapterConfig:
         train=TrainConfig(
             encoder=StageConfig(max_steps=30, batch=32, lr=3e-3, save_every=15, eval_every=15),
             text=StageConfig(max_steps=120, batch=32, lr=1e-2, save_every=60, eval_every=60),
-            lesson=StageConfig(max_steps=4, batch=32, lr=1e-3, save_every=2, eval_every=2),
             adapt=StageConfig(max_steps=30, batch=32, lr=5e-3, save_every=15, eval_every=15),
             joint=StageConfig(max_steps=4, batch=32, lr=1e-3, save_every=2, eval_every=2),
         ),

@@ -83,7 +83,7 @@ def cosines(
     wanted = [weight.requires_grad for weight in bridge.parameters()]
     bridge.requires_grad_(True)
     try:
-        with evaluating(network):
+        with torch.enable_grad(), evaluating(network):  # an evaluation in training has them off
             products = gradient_products(bridge, loss, batches, expert_parts(bridge) if routed else None)
     finally:
         for weight, before in zip(bridge.parameters(), wanted, strict=True):
