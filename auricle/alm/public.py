@@ -109,6 +109,21 @@ def omni_3b() -> Any:
     return transformers.Qwen2_5OmniThinkerForConditionalGeneration(config)
 
 
+def qwen3_1_7b() -> Any:
+    """Give the configuration of Qwen3-1.7B in its published sizes, to be built on the meta device."""
+    return transformers.Qwen3Config(
+        hidden_size=2048,
+        intermediate_size=6144,
+        num_hidden_layers=28,
+        num_attention_heads=16,
+        num_key_value_heads=8,
+        head_dim=128,
+        vocab_size=151_936,
+        max_position_embeddings=40_960,
+        tie_word_embeddings=True,
+    )
+
+
 def _read(cls: Any, folder: str | Path) -> Any:
     if not (Path(folder) / "config.json").is_file() and not (Path(folder) / "preprocessor_config.json").is_file():
         raise CheckpointError(f"{folder} holds no model: there is no config.json; give the folder of a downloaded one")

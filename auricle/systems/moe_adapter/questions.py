@@ -10,6 +10,24 @@ from auricle.data.choices import ChoiceItem, balanced, option_sets
 
 TIMES = ("once", "twice", "three times", "four times")
 COLOURS = ("red", "green", "blue", "yellow", "black", "white", "orange", "purple")
+# kinds of sound that the embedded corpus has enough of; a larger corpus has more, of which nothing is known beforehand
+EVENTS = (
+    "beep",
+    "digging",
+    "door",
+    "electric spark",
+    "explosion",
+    "fire",
+    "footsteps",
+    "glass break",
+    "gun reload",
+    "gunshot",
+    "laser",
+    "scream",
+    "water",
+    "whoosh",
+    "wood break",
+)
 FACTS = "facts"  # the set of texts that teaches the table
 
 
