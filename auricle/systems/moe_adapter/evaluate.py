@@ -109,7 +109,7 @@ def evaluate(cfg: MoeAdapterConfig, run: RunFolder) -> Evaluation:
         data=cfg.data.source,
         warnings=[*([LAPTOP] if ear.toy else []), *leak_notes(run), *spared.notes()],
         lead=lead(rows),
-        details=[*tasks, *dict.fromkeys(group for group in map(subset_of, questions) if group), *pairs()],
+        details=[*tasks, *dict.fromkeys(group for group in map(subset_of, questions) if group)],
         extra={"gradient_cosines": {arm: table(parts) for arm, parts in found.items()}},
         scores={"test.jsonl": score_lines(ours, "moe"), "test-dense.jsonl": score_lines(theirs, "dense")},
         page=page.page(cfg, split, questions, ours.audio, theirs.audio, used, found, spared),

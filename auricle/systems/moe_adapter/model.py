@@ -37,7 +37,7 @@ from auricle.train.checkpoint import load_model
 Arm = Literal["moe", "dense", "dense_active"]
 MOE, DENSE = "moe", "dense"
 TOKENS = "tokenizer"  # in a checkpoint's meta data: the name of the tokenizer's content
-VOCABULARY = 640  # bytes, questions, and every word of the world whole
+VOCABULARY = 768  # bytes, questions, and every word of the world whole
 LETTER = Form(line="{option} {letter}")  # a small decoder binds letters sooner where the letter comes last
 FORMS = {"letter": LETTER, "open": OPEN}
 
