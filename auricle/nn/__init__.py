@@ -1,1 +1,1 @@
-"""Blocks of networks that several systems share: norms, convolutions, attention, pooling and state-space mixers."""
+"""Blocks of networks for several systems: norms, convolutions, attention, pooling, state-space mixers, experts."""

@@ -117,6 +117,29 @@ def test_both_sides_of_a_group_do_the_same(bench, monkeypatch):
             np.testing.assert_allclose(grad, repeated[name], atol=1e-5 * max(1.0, float(repeated[name].abs().max())))
 
 
+def test_mixtures_are_the_same_on_all_sides(bench):
+    moe = bench("moe")
+    torch = moe.torch
+    size = moe.Size(40, 12, 24, 96)
+    ours, peers = moe.sides(size)
+    x = torch.randn(50, 40, generator=torch.Generator().manual_seed(2))
+    found = {}
+    for name, side in {"ours": ours, **peers}.items():
+        given = x.clone().requires_grad_()
+        made = side(given)
+        made.square().sum().backward()
+        found[name] = (made.detach(), given.grad)
+    assert len(found) == 3
+    for made, grad in found.values():
+        np.testing.assert_allclose(made, found["ours"][0], atol=1e-5)
+        np.testing.assert_allclose(grad, found["ours"][1], atol=1e-4)
+    routed, dense = moe.adapters(size)
+    assert moe.dense_like(routed).shared.into.weight.shape == dense.shared.into.weight.shape
+    assert sum(p.numel() for p in dense.parameters()) == pytest.approx(
+        sum(p.numel() for p in routed.parameters()), rel=1e-2
+    )
+
+
 def test_times_are_those_of_one_item(bench):
     contract = bench("contract")
     case = contract.Case("job", lambda: time.sleep(0.04), lambda: time.sleep(0.02), "them", items=(4, 1))

@@ -21,9 +21,9 @@ Form = Literal["auto", "grouped", "all"]
 FORMS = ("auto", "grouped", "all")
 # products and sums of all experts on all tokens, below which that is faster than to sort the tokens
 _FEW = 3_000_000
-# widths from which on the loops in C are ahead of PyTorch's products for any number of tokens, and tokens up to which
-# they are ahead for any width
-_LONG, _MANY = 96, 1000
+# where the loops in C are ahead of PyTorch's products: with AVX-512 from these widths on for any number of tokens, and
+# up to so many tokens for any width; with AVX2 up to so many choices an expert
+_LONG, _MANY, _A_DOZEN = 96, 1000, 24
 _CACHED = 1 << 19  # floats of tokens that are worked on at once, so that they stay in the cache
 
 
@@ -90,7 +90,7 @@ class Experts(nn.Module):
             return _mixture(*given, _runs(routing.gates, routing.kept))
 
     def _all(self, x: Tensor, routing: Routing) -> Tensor:
-        hidden = F.silu(F.linear(x, self.into.flatten(0, 1))).unflatten(1, self.into.shape[:2])  # (V, N, H)
+        hidden = F.silu(F.linear(x, self.into.flatten(0, 1))).view(len(x), *self.into.shape[:2])  # (V, N, H)
         weighed = (hidden * routing.gates[..., None].to(hidden.dtype)).flatten(1)
         return wide(weighed @ self.back.transpose(1, 2).flatten(0, 1))
 
@@ -129,7 +129,7 @@ def _mixture(
     """Give the mixture (V, O); fills `before` and `opened` (A, H), what lies before and after the SiLU, if given."""
     (_, hidden, dim), width, tokens = into.shape, back.shape[1], len(x)
     out = wide(x.new_empty(0)).new_zeros(tokens, width)
-    if (min(dim, hidden) >= _LONG or tokens <= _MANY) and native.usable(x, into, back, runs.weight):
+    if native.usable(x, into, back, runs.weight) and _compiled(into, tokens, len(runs.token)):
         opened = x.new_empty(len(runs.token), hidden) if opened is None else opened
         given = (x.contiguous(), into.contiguous(), back.contiguous(), runs.weight, runs.token, torch.tensor(runs.ends))
         native.call("experts_forward", out, before, opened, *given, len(into), dim, hidden, width)
@@ -146,6 +146,14 @@ def _mixture(
         torch.mm(s, back[expert].T, out=made[:size])
         out.index_add_(0, mine, wide(made[:size]).mul_(runs.weight[rows, None]))
     return out
+
+
+def _compiled(into: Tensor, tokens: int, choices: int) -> bool:
+    """Say whether the loops in C are the faster ones for so many tokens."""
+    speed = native.constant("experts_speed")
+    if speed < 16:
+        return speed > 0 and choices <= _A_DOZEN * len(into)
+    return min(into.shape[1:]) >= _LONG or tokens <= _MANY
 
 
 class _Grouped(torch.autograd.Function):

@@ -120,7 +120,9 @@ class Router(nn.Module):
                     f"{self.groups - 1}, or {ANY_GROUP} where it is not known"
                 )
             if len(group) and not ANY_GROUP <= int(group.min()) <= int(group.max()) < self.groups:
-                raise DataError(f"groups {group.unique().tolist()}; there are 0 to {self.groups - 1} and {ANY_GROUP}")
+                raise DataError(
+                    f"groups {sorted(set(group.tolist()))}; there are 0 to {self.groups - 1} and {ANY_GROUP}"
+                )
             owner = torch.arange(self.experts, device=x.device) // (self.experts // self.groups)
             allowed = (group[:, None] == owner) | (group[:, None] == ANY_GROUP)
         if self.avoided:

@@ -82,6 +82,16 @@ def call(name: str, *arguments: Tensor | int | float | None) -> None:
     getattr(library, name)(*given)
 
 
+def constant(name: str) -> int:
+    """Give a whole number that the C files export; 0 where there is no library.
+
+    Args:
+        name: of a ``const long``.
+    """
+    library = _library()
+    return 0 if library is None else ctypes.c_long.in_dll(library, name).value
+
+
 def _argument(name: str, argument: Tensor | int | float | None) -> ctypes.c_void_p | ctypes.c_float | ctypes.c_long:
     if argument is None:
         return ctypes.c_void_p(None)

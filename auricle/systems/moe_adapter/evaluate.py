@@ -177,12 +177,10 @@ def group_rows(
         values = hits(ours.controls[control], "likelihood")
         yield row("accuracy", values, control)
         yield less(f"lead_over_{control}", mine, values)
-    for arm, name in ((ours, None), (theirs, "dense")):
-        text = hits(arm.text, "likelihood")
-        if name is None:
-            yield row("accuracy", text, "text")
-            yield row("letter_accuracy", hits(arm.text, "letter_said"), "text")
-        yield less("audio_minus_text", hits(arm.audio, "likelihood"), text, name)
+    yield row("accuracy", hits(ours.text, "likelihood"), "text")
+    yield row("letter_accuracy", hits(ours.text, "letter_said"), "text")
+    yield less("audio_minus_text", mine, hits(ours.text, "likelihood"))
+    yield less("audio_minus_text", dense, hits(theirs.text, "likelihood"), "dense")
     failures = np.array([place is None for place in ours.audio.picked["letter_said"]])[list(chosen)]
     yield row("letters_unread", failures)
 

@@ -155,7 +155,7 @@ def bare(cfg: MoeAdapterConfig) -> Any:
 
 def _model(cfg: ModelConfig, arm: Arm, text: Any, place: int, seed: int) -> Any:
     """Put encoder, adapter and language model together; `text` is a config or a model."""
-    config = text.config if isinstance(text, nn.Module) else text
+    config: Any = text.config if isinstance(text, nn.Module) else text
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         encoder: Any = FrameStack(cfg.width, cfg.stack)
