@@ -90,7 +90,7 @@ class Maker:
         player = tunes.Player(str(draws.choice(tunes.INSTRUMENTS)), draws)
         steps = tunes.CHORDS[str(draws.choice(list(tunes.CHORDS)))]
         root_hz = 262 * 2 ** (float(draws.uniform(0, 12)) / 12)
-        return np.asarray(np.stack([player.note(root_hz * 2 ** (step / 12), 0.28) for step in steps]).sum(axis=0))
+        return np.asarray(np.sum(np.stack([player.note(root_hz * 2 ** (step / 12), 0.28) for step in steps]), axis=0))
 
     def _drummed(self, hit: np.ndarray, draws: np.random.Generator) -> np.ndarray:
         """Strike a drum three to six times, in a rhythm like a tune's."""

@@ -147,14 +147,16 @@ class MoeAdapterConfig(Config):
 
     @model_validator(mode="after")
     def _fits(self) -> MoeAdapterConfig:
-        if self.model.encoder is not None and self.train.encoder is not None:
-            raise ValueError(f"model.encoder {self.model.encoder} has been trained; set train.encoder to null")
-        if self.model.decoder is not None and self.train.text is not None:
-            raise ValueError(f"model.decoder {self.model.decoder} has been trained; set train.text to null")
+        for part, stage in (("encoder", self.train.encoder), ("decoder", self.train.text)):
+            name = getattr(self.model, part)
+            if name is not None and stage is not None:
+                raise ValueError(
+                    f"model.{part} {name} has been trained, and this preset trains its own; begin with small"
+                )
         if self.model.encoder is None and self.train.encoder is None:
             raise ValueError("the stand-in encoder would stay random; give train.encoder, or model.encoder")
         if self.model.lora_rank and self.train.joint is None:
-            raise ValueError("model.lora_rank is of the joint stage; give train.joint too")
+            raise ValueError("model.lora_rank is of the joint stage, which this preset leaves out; begin with small")
         return self
 
 

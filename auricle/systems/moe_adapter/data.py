@@ -1,7 +1,7 @@
 """`prepare`: the task world as manifests of a run, with leak checks; and its clips and items in memory.
 
-``manifests/SPLIT.jsonl`` lists the clips of a split, ``manifests/items-SPLIT.jsonl`` the questions about them, and
-``manifests/items-facts.jsonl`` the texts that teach the table of facts.
+``manifests/SPLIT.jsonl`` lists the clips of a split, ``manifests/items/SPLIT.jsonl`` the questions about them, and
+``manifests/items/facts.jsonl`` the texts that teach the table of facts.
 """
 
 from __future__ import annotations
@@ -82,11 +82,11 @@ def prepare(cfg: MoeAdapterConfig, run: RunFolder) -> dict[str, Any]:
     for name, own in plans.items():
         cuts = _built(maker, folder, name, own)
         manifest.write(cuts, run.manifests / f"{name}.jsonl")
-        write_items(run.manifests / f"items-{name}.jsonl", own.items)
+        write_items(run.manifests / "items" / f"{name}.jsonl", own.items)
         facts[name] = _counts(own)
     if "fact" in cfg.data.tasks:
         taught = lessons(facts_of(cfg.data, found), cfg.data.seed)
-        write_items(run.manifests / f"items-{FACTS}.jsonl", taught)
+        write_items(run.manifests / "items" / f"{FACTS}.jsonl", taught)
         facts[FACTS] = {"items": len(taught)}
     checks = leaks({name: load(run, name) for name in ("train", "test")})
     facts["leaks"] = {task: {one.check: round(one.accuracy, 3) for one in found} for task, found in checks.items()}
@@ -105,7 +105,9 @@ def load(run: RunFolder, name: str) -> Split:
         DataError: it was not prepared, or its audio is gone, damaged or another than it was.
     """
     cuts = list(manifest.read(run.manifests / f"{name}.jsonl"))
-    return Split([cut.id for cut in cuts], read_tape(cuts, RATE_HZ), read_items(run.manifests / f"items-{name}.jsonl"))
+    return Split(
+        [cut.id for cut in cuts], read_tape(cuts, RATE_HZ), read_items(run.manifests / "items" / f"{name}.jsonl")
+    )
 
 
 def load_facts(run: RunFolder) -> list[ChoiceItem]:
@@ -114,7 +116,7 @@ def load_facts(run: RunFolder) -> list[ChoiceItem]:
     Raises:
         DataError: the run has none.
     """
-    return read_items(run.manifests / f"items-{FACTS}.jsonl")
+    return read_items(run.manifests / "items" / f"{FACTS}.jsonl")
 
 
 def leaks(splits: Mapping[str, Split]) -> dict[str, list[Leak]]:

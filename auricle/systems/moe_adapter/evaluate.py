@@ -109,7 +109,7 @@ def evaluate(cfg: MoeAdapterConfig, run: RunFolder) -> Evaluation:
         data=cfg.data.source,
         warnings=[*([LAPTOP] if ear.toy else []), *leak_notes(run), *spared.notes()],
         lead=lead(rows),
-        details=[*tasks, *dict.fromkeys(group for group in map(subset_of, questions) if group), *pairs()],
+        details=[*tasks, *dict.fromkeys(group for group in map(subset_of, questions) if group)],
         extra={"gradient_cosines": {arm: table(parts) for arm, parts in found.items()}},
         scores={"test.jsonl": score_lines(ours, "moe"), "test-dense.jsonl": score_lines(theirs, "dense")},
         page=page.page(cfg, split, questions, ours.audio, theirs.audio, used, found, spared),
@@ -177,12 +177,10 @@ def group_rows(
         values = hits(ours.controls[control], "likelihood")
         yield row("accuracy", values, control)
         yield less(f"lead_over_{control}", mine, values)
-    for arm, name in ((ours, None), (theirs, "dense")):
-        text = hits(arm.text, "likelihood")
-        if name is None:
-            yield row("accuracy", text, "text")
-            yield row("letter_accuracy", hits(arm.text, "letter_said"), "text")
-        yield less("audio_minus_text", hits(arm.audio, "likelihood"), text, name)
+    yield row("accuracy", hits(ours.text, "likelihood"), "text")
+    yield row("letter_accuracy", hits(ours.text, "letter_said"), "text")
+    yield less("audio_minus_text", mine, hits(ours.text, "likelihood"))
+    yield less("audio_minus_text", dense, hits(theirs.text, "likelihood"), "dense")
     failures = np.array([place is None for place in ours.audio.picked["letter_said"]])[list(chosen)]
     yield row("letters_unread", failures)
 

@@ -46,10 +46,10 @@ def heard(wave: npt.NDArray[Any], cfg: DataConfig) -> npt.NDArray[np.int16]:
     before = (samples - len(whole)) // 2
     placed = np.pad(whole, (before, samples - len(whole) - before))
     hiss = noise.pink(samples, rng(0, "moe_adapter", "hiss"))
-    placed = noise.add_noise(placed, hiss, sum(cfg.snr_db) / 2)
-    placed = channel.band_limit(placed, RATE_HZ, *cfg.band_hz)
-    placed = level.set_level(placed, sum(cfg.level_dbfs) / 2)
-    return np.round(placed * 32767.0).astype(np.int16)
+    noisy = noise.add_noise(placed, hiss, sum(cfg.snr_db) / 2)
+    narrow = channel.band_limit(noisy, RATE_HZ, *cfg.band_hz)
+    levelled = level.set_level(narrow, sum(cfg.level_dbfs) / 2)
+    return np.round(levelled * 32767.0).astype(np.int16)
 
 
 class Hearing:

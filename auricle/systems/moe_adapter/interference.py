@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -103,8 +104,8 @@ def _padded(
 ) -> FloatArray:
     """Leave out of each domain's gradient the experts that are not among its k most used ones."""
     shares = usage(network, questions, clips, 0).shares
-    top_k = bridge_of(network).adapter.router.top_k
-    selected = {name: np.argsort(-own)[:top_k].tolist() for name, own in shares.items()}
+    router: Any = bridge_of(network).adapter.router
+    selected = {name: np.argsort(-own)[: router.top_k].tolist() for name, own in shares.items()}
     experts = {number: products[f"expert {number}"] for number in range(len(next(iter(shares.values()))))}
     return zero_padded(experts, domains, selected, products["router"] + products["rest"])
 

@@ -37,7 +37,7 @@ from auricle.train.checkpoint import load_model
 Arm = Literal["moe", "dense", "dense_active"]
 MOE, DENSE = "moe", "dense"
 TOKENS = "tokenizer"  # in a checkpoint's meta data: the name of the tokenizer's content
-VOCABULARY = 640  # bytes, questions, and every word of the world whole
+VOCABULARY = 768  # bytes, questions, and every word of the world whole
 LETTER = Form(line="{option} {letter}")  # a small decoder binds letters sooner where the letter comes last
 FORMS = {"letter": LETTER, "open": OPEN}
 
@@ -155,7 +155,7 @@ def bare(cfg: MoeAdapterConfig) -> Any:
 
 def _model(cfg: ModelConfig, arm: Arm, text: Any, place: int, seed: int) -> Any:
     """Put encoder, adapter and language model together; `text` is a config or a model."""
-    config = text.config if isinstance(text, nn.Module) else text
+    config: Any = text.config if isinstance(text, nn.Module) else text
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         encoder: Any = FrameStack(cfg.width, cfg.stack)

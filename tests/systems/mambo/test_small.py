@@ -61,6 +61,7 @@ def trained(smoke_run, whisper, tmp_path_factory):
     cfg = tiny(whisper)
     run = open_run(tmp_path_factory.mktemp("small") / "run", "mambo", "small", cfg)
     shutil.copytree(smoke_run / "manifests", run.manifests, dirs_exist_ok=True)
+    shutil.copytree(smoke_run / "cache", run.cache, dirs_exist_ok=True)
     train(cfg, run)
     return run
 
@@ -88,6 +89,7 @@ def test_the_same_run_comes_to_the_same_weights_with_and_without_kept_features(t
     cfg = tiny(whisper)
     run = open_run(tmp_path / "run", "mambo", "small", cfg)
     shutil.copytree(smoke_run / "manifests", run.manifests, dirs_exist_ok=True)
+    shutil.copytree(smoke_run / "cache", run.cache, dirs_exist_ok=True)
     shutil.copytree(trained.cache, run.cache, dirs_exist_ok=True)
     train(cfg, run)
     first, second = (load(folder).network.state_dict() for folder in (trained.path, run.path))

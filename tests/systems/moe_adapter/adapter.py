@@ -53,6 +53,7 @@ ADAPTER = Adapter(
     step=step,
     forward=forward,
     meta=lambda: bare(paper()),
+    clocks=frozenset({"A10 clock"}),
     packages={"peft": "pip install 'auricle[hf]'"},
     asks=("--text", "Which number is said? A) one B) two C) three D) four"),
 )

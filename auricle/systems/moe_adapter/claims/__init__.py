@@ -31,7 +31,7 @@ PAIRS = tuple(name.replace(" and ", "-") for name in pairs())
 
 def _over_pairs(measured: Measured, arm: str, part: str, name: str) -> np.ndarray:
     """Average a number of the cosines over the pairs of domains, by seed."""
-    return np.mean([measured.values(arm, f"cosine {part} {pair} {name}") for pair in PAIRS], axis=0)
+    return np.asarray(np.mean([measured.values(arm, f"cosine {part} {pair} {name}") for pair in PAIRS], axis=0))
 
 
 # --- A1: equal budget, better accuracy ------------------------------------------------------------------------------
