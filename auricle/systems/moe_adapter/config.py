@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from auricle.core.config import Config
 from auricle.data import corpora
+from auricle.data.worlds.listening import Chain
 from auricle.train.recipe import Recipe
 
 DOMAINS = ("speech", "music", "sound")
@@ -58,6 +59,11 @@ class DataConfig(Config):
             raise ValueError(f"data.source {self.source}; the task world is made of {' or '.join(corpora.NAMES)}")
         return self
 
+    @property
+    def chain(self) -> Chain:
+        """What every clip goes through."""
+        return Chain(self.seconds, self.band_hz, self.snr_db, self.level_dbfs, self.speed, self.seed)
+
     def tasks_of(self, domain: str) -> tuple[str, ...]:
         """Give the tasks of a domain that are asked."""
         return tuple(task for task in TASKS[domain] if task in self.tasks)
@@ -98,6 +104,8 @@ class ModelConfig(Config):
     encoder_layers: int = Field(2, ge=0)
     position_heads: int = Field(4, ge=0)
     dropout: float = Field(0.1, ge=0, lt=1)  # of the stand-in
+    # one more frame, in front: what the stand-in's heads read of the whole clip; a frozen decoder pools frames badly
+    summary: bool = True
     decoder: str | None = None  # smollm2, or a folder with a causal LM; null is the tiny one below
     dim: int = Field(128, ge=16)
     layers: int = Field(4, ge=1)

@@ -25,10 +25,10 @@ from auricle.data.choices import ChoiceItem, read_items, write_items
 from auricle.data.tape import read_tape, write_tape
 from auricle.data.worlds.events import RATE_HZ
 from auricle.data.worlds.leaks import Leak, check_leaks, features_only
+from auricle.data.worlds.listening import ClipPlan, Maker
 from auricle.data.worlds.recordings import stock
-from auricle.systems.moe_adapter.build import Maker
 from auricle.systems.moe_adapter.config import MoeAdapterConfig
-from auricle.systems.moe_adapter.plan import ClipPlan, SplitPlan, facts_of, plan
+from auricle.systems.moe_adapter.plan import SplitPlan, facts_of, plan
 from auricle.systems.moe_adapter.questions import FACTS, lessons
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def prepare(cfg: MoeAdapterConfig, run: RunFolder) -> dict[str, Any]:
     plans = {name: plan(cfg.data, found, name) for name in fields.SPLITS}
     _need_apart(plans)
     folder = audio_folder(run, cfg.data.model_dump(mode="json"))
-    maker = Maker(cfg.data)
+    maker = Maker(cfg.data.chain)
     facts: dict[str, Any] = {}
     for name, own in plans.items():
         cuts = _built(maker, folder, name, own)

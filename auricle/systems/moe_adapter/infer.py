@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,9 @@ import torch
 
 from auricle.alm.choices import read_choices
 from auricle.alm.items import Items
+from auricle.alm.options import split_options
 from auricle.alm.questions import LETTERS, OPEN, Question, chat_of
+from auricle.alm.routed import expert_counts
 from auricle.alm.sft import Policy
 from auricle.alm.writing import greedy
 from auricle.audio.resample import resample
@@ -25,7 +26,7 @@ from auricle.systems.batching import Decoded, score_files
 from auricle.systems.moe_adapter import hearing
 from auricle.systems.moe_adapter.config import MoeAdapterConfig
 from auricle.systems.moe_adapter.hearing import Hearing
-from auricle.systems.moe_adapter.model import LETTER, expert_counts, load_checkpoint
+from auricle.systems.moe_adapter.model import LETTER, load_checkpoint
 from auricle.systems.moe_adapter.questions import WORDINGS
 
 BATCH = 8  # files answered for by each thread
@@ -35,7 +36,6 @@ LAPTOP = (
     "laptop-model: a million parameters that know thirteen questions about numbers, letters, languages, chords, "
     "instruments, tempi and fifteen sounds; it shows the method and answers nothing else"
 )
-_OPTION = re.compile(r"(?:^|\s)\(?([A-Z])[).:]\s*")
 
 
 @dataclass(frozen=True)
@@ -186,25 +186,6 @@ class Ear:
             yield f"part-only: the {self.cfg.data.seconds:g} s with most sound were used of {clip.duration_s:.2f} s"
 
 
-def split_options(text: str) -> tuple[str, list[str]]:
-    """Take the options out of a question such as ``Which chord is played? A) major B) minor``.
-
-    Letters must begin at A and follow one another; otherwise the whole is the question.
-
-    Args:
-        text: the question.
-
-    Returns:
-        The question without them, and their texts.
-    """
-    marks = list(_OPTION.finditer(text))
-    if len(marks) < 2 or [mark.group(1) for mark in marks] != list(LETTERS[: len(marks)]):
-        return text.strip(), []
-    ends = [*(mark.start() for mark in marks[1:]), len(text)]
-    options = [text[mark.end() : end].strip().rstrip(",;") for mark, end in zip(marks, ends, strict=True)]
-    return text[: marks[0].start()].strip(), options
-
-
 def load(folder: str | Path) -> Ear:
     """Load a trained run from its folder.
 
@@ -213,17 +194,8 @@ def load(folder: str | Path) -> Ear:
         MissingWeights: encoder or decoder of the run are not installed.
     """
     trained = open_trained(folder, "moe_adapter", MoeAdapterConfig)
-    return open_checkpoint(trained.final, trained.cfg, trained.preset)
-
-
-def open_checkpoint(folder: Path, cfg: MoeAdapterConfig, preset: str) -> Ear:
-    """Open the checkpoint of a run that answers.
-
-    Raises:
-        CheckpointError: it is not there, or damaged.
-    """
-    network, _ = load_checkpoint(folder, cfg)
-    return Ear(network, cfg, preset, Hearing(cfg.model, cfg.data.band_hz))
+    network, _ = load_checkpoint(trained.final, trained.cfg)
+    return Ear(network, trained.cfg, trained.preset, Hearing(trained.cfg.model, trained.cfg.data.band_hz))
 
 
 def infer(model: Ear, requests: Iterable[Request]) -> Iterator[Answered | Refused]:

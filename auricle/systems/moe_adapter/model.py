@@ -9,29 +9,28 @@ from string import ascii_lowercase
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from auricle.alm.adapter import FrameStack, text_rms
 from auricle.alm.encoder import MelEncoder
 from auricle.alm.interface import AudioLanguageModel
-from auricle.alm.items import Items
 from auricle.alm.lora import add_lora
 from auricle.alm.model import build_audio_lm
 from auricle.alm.pretrained import load_decoder
 from auricle.alm.public import qwen3_1_7b
-from auricle.alm.questions import LETTERS, OPEN, Form
-from auricle.alm.sampling import evaluating
+from auricle.alm.questions import LETTERS, Form
+from auricle.alm.routed import Bridge
 from auricle.alm.sft import Policy, need_tokens
 from auricle.alm.tokens import add_placeholder, tiny_decoder_config, train_tokenizer
 from auricle.core.seed import derive
 from auricle.data.worlds.events import PACES
+from auricle.data.worlds.listening import TIMES
 from auricle.data.worlds.recordings import DRUMS, LANGUAGES, NUMBERS
 from auricle.data.worlds.tunes import CHORDS, CONTOURS, INSTRUMENTS, TEMPI_BPM
-from auricle.nn.masking import mask_from_lengths
-from auricle.nn.moe import Adapted, DenseAdapter, MoEAdapter, Routing, clip_counts, dense_like
+from auricle.nn.moe import MoEAdapter, dense_like
 from auricle.systems.moe_adapter.config import AdapterConfig, ModelConfig, MoeAdapterConfig
 from auricle.systems.moe_adapter.hearing import MEL_STRIDES, MELS, TIME_STRIDES
-from auricle.systems.moe_adapter.questions import COLOURS, EVENTS, TIMES, WORDINGS
+from auricle.systems.moe_adapter.questions import COLOURS, EVENTS, WORDINGS
 from auricle.train.checkpoint import load_model
 
 Arm = Literal["moe", "dense", "dense_active"]
@@ -39,43 +38,6 @@ MOE, DENSE = "moe", "dense"
 TOKENS = "tokenizer"  # in a checkpoint's meta data: the name of the tokenizer's content
 VOCABULARY = 768  # bytes, questions, and every word of the world whole
 LETTER = Form(line="{option} {letter}")  # a small decoder binds letters sooner where the letter comes last
-FORMS = {"letter": LETTER, "open": OPEN}
-
-
-class Bridge(nn.Module):
-    """What stands between encoder and language model: a first linear layer where the paper has it, and the adapter.
-
-    Attributes:
-        last: what the adapter gave in the last call: losses and routing. Whoever needs it reads it before the next.
-    """
-
-    def __init__(self, adapter: DenseAdapter | MoEAdapter, into: int, front: int | None = None) -> None:
-        super().__init__()
-        self.front: nn.Module | None = None
-        if front is not None:  # FOUND: LayerNorm, linear, SiLU, LayerNorm
-            self.front = nn.Sequential(nn.LayerNorm(into), nn.Linear(into, front), nn.SiLU(), nn.LayerNorm(front))
-        self.adapter = adapter
-        self.last: Adapted | None = None
-
-    def forward(self, frames: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Adapt frames (B, T, E) with their mask (B, T) to (B, T, D)."""
-        self.last = self.adapt(frames, mask)
-        return self.last.frames
-
-    def adapt(self, frames: Tensor, mask: Tensor | None = None) -> Adapted:
-        """Give frames, losses and routing, and keep nothing: for several threads at once."""
-        made: Adapted = self.adapter(frames if self.front is None else self.front(frames), mask)
-        return made
-
-    @property
-    def losses(self) -> dict[str, Tensor]:
-        """The weighted routing losses of the last call, by name; none of a dense adapter."""
-        return {} if self.last is None else self.last.losses
-
-    @property
-    def routing(self) -> Routing | None:
-        """Where the tokens of the last call went; None of a dense adapter."""
-        return None if self.last is None else self.last.routing
 
 
 def adapter(cfg: AdapterConfig, arm: Arm, into: int, out: int, rms: float = 1.0) -> Bridge:
@@ -168,6 +130,7 @@ def _model(cfg: ModelConfig, arm: Arm, text: Any, place: int, seed: int) -> Any:
                 MEL_STRIDES,
                 cfg.encoder_layers,
                 dropout=cfg.dropout,
+                summary=cfg.summary,
                 position_heads=cfg.position_heads,
                 clip_heads={name: len(classes) for name, classes in HEADS.items()},
             )
@@ -186,39 +149,6 @@ def load_checkpoint(folder: Path, cfg: MoeAdapterConfig, arm: Arm = "moe") -> tu
     need_tokens(network, meta.get(TOKENS), folder, str(cfg.model.decoder or "this version"))
     network.eval()
     return network, meta
-
-
-def bridge_of(network: Policy) -> Bridge:
-    """Give the adapter of a network."""
-    found: Bridge = network.lm.base.projector
-    return found
-
-
-@torch.no_grad()
-def expert_counts(network: Policy, clips: Items, at_once: int = 64) -> Tensor:
-    """Count for each clip how many of its frames went to each expert, (C, N); N is 0 of a dense adapter.
-
-    Args:
-        network: the model.
-        clips: with features, or with ready frames.
-        at_once: clips in a batch.
-    """
-    base, found = network.lm.base, []
-    count = 0 if clips.features is None else len(clips.features)
-    for start in range(0, count, at_once):
-        rows = slice(start, min(start + at_once, count))
-        lengths = torch.full((rows.stop - start,), clips.features.shape[1])  # type: ignore[union-attr]
-        lengths = lengths if clips.lengths is None else clips.lengths[rows]
-        if clips.frames is None:
-            with evaluating(network):
-                frames = base.encoder(clips.features[rows].float(), lengths).frames  # type: ignore[index]
-        else:
-            frames = clips.frames[rows]
-        sizes = torch.tensor([network.lm.audio_frames(int(size)) for size in lengths])
-        mask = mask_from_lengths(sizes, frames.shape[1])
-        routing = bridge_of(network).adapt(frames, mask).routing
-        found.append(torch.zeros(len(mask), 0) if routing is None else clip_counts(routing, mask))
-    return torch.cat(found)
 
 
 # --- words ----------------------------------------------------------------------------------------------------------

@@ -9,15 +9,16 @@ import numpy as np
 
 from auricle.alm.choices import Readings
 from auricle.alm.questions import Question
+from auricle.alm.routed import Cosines, Usage
 from auricle.data.worlds.events import RATE_HZ
 from auricle.report.evaluation import Page
 from auricle.report.heatmap import Matrix, heat_map
 from auricle.report.players import Player
 from auricle.report.plots import Plot
+from auricle.report.routing import cosine_map, routing_map
 from auricle.report.spared import Spared
 from auricle.systems.moe_adapter.config import DOMAINS, MoeAdapterConfig
 from auricle.systems.moe_adapter.data import Split
-from auricle.systems.moe_adapter.interference import Cosines, Usage
 from auricle.systems.moe_adapter.items import domain_of
 
 NOTES = (
@@ -58,8 +59,8 @@ def page(
         spared: a plot that cannot be drawn is left out, and named.
     """
     drawings: list[tuple[str, Callable[[], Plot]]] = [
-        (ROUTING, partial(routing_map, used)),
-        *((GRADIENTS, partial(cosine_map, arm, parts)) for arm, parts in found.items()),
+        (ROUTING, partial(routing_map, used.shares)),
+        *((GRADIENTS, partial(cosine_map, f"{arm} arm", parts)) for arm, parts in found.items()),
         (TASKS, partial(task_map, questions, ours, theirs)),
     ]
     figures: dict[str, list[Plot]] = {}
@@ -72,34 +73,6 @@ def page(
         players=[_player(split, questions, ours, row) for row in examples(questions, cfg.eval.examples)],
         figures=list(figures.items()),
     )
-
-
-def routing_map(used: Usage) -> Plot:
-    """Draw the share of choices that fall on each expert, by domain."""
-    experts = len(next(iter(used.shares.values())))
-    rows = list(used.shares)
-    values = [100 * used.shares[name] for name in rows]
-    return heat_map(
-        Matrix("Choices on each expert", rows, [str(n) for n in range(experts)], values, "domain", "expert", unit="%")
-    )
-
-
-def cosine_map(arm: str, parts: Mapping[str, Cosines]) -> Plot:
-    """Draw the cosines of an arm: all weights with the nulls, then each part of them."""
-    pairs = list(parts["all"])
-    rows = [f"{one} and {other}" for one, other in pairs]
-    columns = ["all", "all, halves of two", "halves of one", "shuffled", *(name for name in parts if name != "all")]
-    values = [
-        [
-            parts["all"][pair].value,
-            parts["all"][pair].at_half,
-            parts["all"][pair].halves,
-            parts["all"][pair].shuffled,
-            *(own[pair].value for name, own in parts.items() if name != "all"),
-        ]
-        for pair in pairs
-    ]
-    return heat_map(Matrix(f"{arm} arm", rows, columns, values, "domains", "weights", (-1.0, 1.0)))
 
 
 def task_map(questions: Sequence[Question], ours: Readings, theirs: Readings) -> Plot:

@@ -17,12 +17,12 @@ from auricle.core.errors import DataError
 from auricle.core.seed import rng
 from auricle.data.choices import OPTIONS, ChoiceItem, balanced, option_sets
 from auricle.data.worlds.events import PACES
+from auricle.data.worlds.listening import TIMES, ClipPlan
 from auricle.data.worlds.recordings import Stem, Stock
 from auricle.data.worlds.tunes import CHORDS, CONTOURS, INSTRUMENTS, TEMPI_BPM
 from auricle.systems.moe_adapter.config import DOMAINS, DataConfig
 from auricle.systems.moe_adapter.questions import (
     COLOURS,
-    TIMES,
     fact_table,
     heard_facts,
     in_order,
@@ -32,41 +32,6 @@ from auricle.systems.moe_adapter.questions import (
 
 _FIXED = {"mode": tuple(CHORDS), "tempo": tuple(TEMPI_BPM), "contour": tuple(CONTOURS), "pace": tuple(PACES)}
 _WORD_TRIES = 200
-
-
-@dataclass(frozen=True)
-class ClipPlan:
-    """A clip before it is made; all its draws go by its id.
-
-    Attributes:
-        id: unique in a run.
-        domain: of the clip.
-        kind: how it is made: the task that its audio is for.
-        answer: what it holds.
-        stems: the recordings it is made of; none for a procedural piece.
-    """
-
-    id: str
-    domain: str
-    kind: str
-    answer: str
-    stems: tuple[Stem, ...] = ()
-
-    @property
-    def group(self) -> str:
-        """What must not be in two splits: voice, kind of sound or track; of a procedural piece its id."""
-        return ", ".join(sorted({stem.group for stem in self.stems})) or f"piece {self.id}"
-
-    @property
-    def subset(self) -> str:
-        """Which part of the set it is in; what is less new decides."""
-        found = {stem.subset for stem in self.stems}
-        return next((name for name in ("known voice", "new sound", "new voice", "new package") if name in found), "")
-
-    @property
-    def recordings(self) -> tuple[str, ...]:
-        """Ids of the recordings."""
-        return tuple(sorted(stem.clip.id for stem in self.stems))
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from typing import NamedTuple
 from auricle.core.seed import rng
 from auricle.data.choices import ChoiceItem, balanced, option_sets
 
-TIMES = ("once", "twice", "three times", "four times")
 COLOURS = ("red", "green", "blue", "yellow", "black", "white", "orange", "purple")
 # kinds of sound that the embedded corpus has enough of; a larger corpus has more, of which nothing is known beforehand
 EVENTS = (

@@ -10,13 +10,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from auricle.alm.items import Batch, Items, heard, parts
+from auricle.alm.routed import Bridge, bridge_of
 from auricle.alm.sampling import evaluating
 from auricle.alm.sft import Policy, SftLoss
 from auricle.alm.stages import SftStep, Stage, dev_loss
 from auricle.nn.moe import routing_log
 from auricle.systems.moe_adapter.config import StageConfig
 from auricle.systems.moe_adapter.items import UNKNOWN
-from auricle.systems.moe_adapter.model import Bridge, bridge_of
 from auricle.train.loop import FitResult
 
 SHIFTED_BANDS, SHIFTED_FRAMES = 2, 8  # farthest that training moves a log-mel, in pitch and in time

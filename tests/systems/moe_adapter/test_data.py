@@ -12,8 +12,8 @@ from auricle.core.errors import DataError
 from auricle.core.run import RunFolder
 from auricle.data import fields, manifest
 from auricle.data.worlds.leaks import Leak
+from auricle.data.worlds.listening import Maker
 from auricle.systems.moe_adapter import config, data
-from auricle.systems.moe_adapter.build import Maker
 from auricle.systems.moe_adapter.plan import plan
 
 
@@ -96,7 +96,7 @@ def test_a_clip_depends_on_its_plan_alone(prepared, found):
     cfg = config.smoke().data
     own, stored = plan(cfg, found, "dev"), data.load(run, "dev")
     places = {name: place for place, name in enumerate(stored.ids)}
-    maker = Maker(cfg)
+    maker = Maker(cfg.chain)
     for clip in reversed(own.clips[::7]):
         np.testing.assert_array_equal(maker.wave(clip), stored.waves[places[clip.id]])
 

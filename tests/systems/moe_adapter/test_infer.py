@@ -11,9 +11,9 @@ pytest.importorskip("peft")
 
 import soundfile
 
+from auricle.alm.options import split_options
 from auricle.systems.moe_adapter.config import smoke
 from auricle.systems.moe_adapter.hearing import heard
-from auricle.systems.moe_adapter.infer import split_options
 
 
 @pytest.mark.parametrize(

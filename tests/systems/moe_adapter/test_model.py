@@ -10,6 +10,7 @@ import torch
 
 from auricle.alm.adapter import need_frame_counts, need_text_rms
 from auricle.alm.items import batch
+from auricle.alm.routed import bridge_of, expert_counts
 from auricle.core.config import override, parse
 from auricle.core.errors import ConfigError
 from auricle.nn.moe import budget
@@ -17,9 +18,7 @@ from auricle.systems.moe_adapter.config import MoeAdapterConfig, paper, smoke
 from auricle.systems.moe_adapter.model import (
     HEADS,
     adapter,
-    bridge_of,
     build,
-    expert_counts,
     task_tokenizer,
     whole_tokens,
 )

@@ -13,7 +13,8 @@ from torch import nn
 
 from auricle.alm.choices import Readings, read_choices
 from auricle.alm.items import Items, token_counts, with_encoder_frames
-from auricle.alm.questions import OPEN, Question, as_text
+from auricle.alm.questions import OPEN, Question, as_items, as_text
+from auricle.alm.routed import Usage, bridge_of, domain_cosines, usage
 from auricle.alm.sft import Policy
 from auricle.alm.stages import Stage, dev_loss, train_only
 from auricle.claims.claim import Budget, Cell
@@ -27,9 +28,8 @@ from auricle.systems.moe_adapter import data
 from auricle.systems.moe_adapter.claims.surgery import projecting_step
 from auricle.systems.moe_adapter.config import DOMAINS, MoeAdapterConfig, laptop, smoke
 from auricle.systems.moe_adapter.hearing import Hearing
-from auricle.systems.moe_adapter.interference import Usage, cosines, usage
 from auricle.systems.moe_adapter.items import asked, conversations, domain_of, heard_items
-from auricle.systems.moe_adapter.model import Arm, bridge_of, build
+from auricle.systems.moe_adapter.model import Arm, build
 from auricle.systems.moe_adapter.stages import fit_text, sft_step
 from auricle.systems.moe_adapter.train import Ready, take
 from auricle.systems.moe_adapter.train import prepared as shared_parts
@@ -125,7 +125,8 @@ def _fit(cfg: MoeAdapterConfig, network: Policy, stage: Stage, batch: int, *, su
     def measure(model: nn.Module, step: int) -> dict[str, float]:
         if dev is not None:
             how = (cfg.eval.gradient_batches, cfg.eval.gradient_size, derive(cfg.seed, "gradients"))
-            found = cosines(network, dev.questions, dev.clips, *how)
+            held = as_items(dev.questions, dev.clips, OPEN)
+            found = domain_cosines(network, held, list(map(domain_of, dev.questions)), *how)
             rows = {
                 name: {
                     f"{one}-{other}": [own.value, own.at_half, own.halves, own.p] for (one, other), own in pairs.items()
@@ -182,7 +183,8 @@ def by_domain(found: Readings, questions: Sequence[Question]) -> dict[str, float
 
 def _specialised(network: Policy, test: Ready, seed: int, ablate: bool) -> dict[str, float]:
     """Measure what experts know of domains; and what a domain loses when its most used expert is silenced."""
-    used: Usage = usage(network, test.questions, test.clips, seed)
+    items = as_items(test.questions, test.clips, OPEN)
+    used: Usage = usage(network, items, list(map(domain_of, test.questions)), seed)
     told = used.information
     numbers = {
         "information": told.nats,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,23 +12,78 @@ from auricle.core.seed import rng
 from auricle.data.worlds import events, tunes
 from auricle.data.worlds.events import RATE_HZ
 from auricle.data.worlds.recordings import SAID_S, SHORT_S, Stem, sounding
-from auricle.systems.moe_adapter.config import DataConfig
-from auricle.systems.moe_adapter.plan import ClipPlan
-from auricle.systems.moe_adapter.questions import TIMES
 
 _TAPE_S = 60
 _IN_A_ROW_S = 1.0  # longest part of a sound where two are heard
 
 
+TIMES = ("once", "twice", "three times", "four times")
+
+
+@dataclass(frozen=True)
+class ClipPlan:
+    """A clip before it is made; all its draws go by its id.
+
+    Attributes:
+        id: unique in a run.
+        domain: of the clip.
+        kind: how it is made: the task that its audio is for.
+        answer: what it holds.
+        stems: the recordings it is made of; none for a procedural piece.
+    """
+
+    id: str
+    domain: str
+    kind: str
+    answer: str
+    stems: tuple[Stem, ...] = ()
+
+    @property
+    def group(self) -> str:
+        """What must not be in two splits: voice, kind of sound or track; of a procedural piece its id."""
+        return ", ".join(sorted({stem.group for stem in self.stems})) or f"piece {self.id}"
+
+    @property
+    def subset(self) -> str:
+        """Which part of the set it is in; what is less new decides."""
+        found = {stem.subset for stem in self.stems}
+        return next((name for name in ("known voice", "new sound", "new voice", "new package") if name in found), "")
+
+    @property
+    def recordings(self) -> tuple[str, ...]:
+        """Ids of the recordings."""
+        return tuple(sorted(stem.clip.id for stem in self.stems))
+
+
+@dataclass(frozen=True)
+class Chain:
+    """What every clip goes through, whatever it holds.
+
+    Attributes:
+        seconds: length of a clip.
+        band_hz: band that is left.
+        snr_db: range of the pink noise's distance.
+        level_dbfs: range of the level.
+        speed: range by which a recording is played faster or slower, pitch and all.
+        seed: of all draws.
+    """
+
+    seconds: float
+    band_hz: tuple[float, float]
+    snr_db: tuple[float, float]
+    level_dbfs: tuple[float, float]
+    speed: tuple[float, float]
+    seed: int
+
+
 class Maker:
-    """Makes the clips of a config; each is a function of the config and its plan."""
+    """Makes clips; each is a function of the chain and its plan.
 
-    def __init__(self, cfg: DataConfig) -> None:
-        """Record a tape of noise, of which every clip hears a stretch.
+    Args:
+        cfg: what every clip goes through.
+    """
 
-        Args:
-            cfg: the data's settings.
-        """
+    def __init__(self, cfg: Chain) -> None:
         self.cfg = cfg
         self.samples = round(cfg.seconds * RATE_HZ)
         self._tape = noise.pink(_TAPE_S * RATE_HZ, rng(cfg.seed, "tape"))
