@@ -18,8 +18,8 @@ def found() -> Stock:
 
 @pytest.fixture(scope="session")
 def plans(found) -> dict[str, SplitPlan]:
-    """The laptop's clips and items, without audio."""
-    return {name: plan(config.laptop().data, found, name) for name in fields.SPLITS}
+    """The clips and items of the defaults, without audio."""
+    return {name: plan(config.DataConfig(), found, name) for name in fields.SPLITS}
 
 
 @pytest.fixture(scope="session")

@@ -139,13 +139,13 @@ def test_every_item_has_four_options_evidence_and_naming(plans):
 
 
 def test_the_same_config_gives_the_same_plan_and_another_seed_another(found, plans):
-    laptop = config.laptop().data
+    laptop = config.DataConfig()
     assert plan(laptop, found, "dev") == plans["dev"]
     assert plan(laptop.model_copy(update={"seed": 1}), found, "dev") != plans["dev"]
 
 
 def test_facts_are_spread_over_colours_and_taught_as_texts(found):
-    cfg = config.laptop().data
+    cfg = config.DataConfig()
     table = facts_of(cfg, found)
     assert len(table) == 54
     counts = Counter(table.values())
@@ -159,7 +159,7 @@ def test_facts_are_spread_over_colours_and_taught_as_texts(found):
 
 
 def test_training_asks_by_audio_about_some_facts_only(found, plans):
-    cfg = config.laptop().data
+    cfg = config.DataConfig()
     table = facts_of(cfg, found)
     heard = heard_facts(table, cfg.facts_by_audio, cfg.seed)
     asked = {split: {item.facts["key"] for item in own.items if item.task == "fact"} for split, own in plans.items()}
