@@ -135,8 +135,8 @@ class Comparison:
         baseline: str | None = None,
         reading: str = "likelihood",
     ) -> MetricRow:
-        hits = (each.hits(reading)[list(chosen)] for each in (one, other))
-        found = paired_shares(*hits, self._clips(chosen), self.replicates, seed=self.seed).difference
+        first, second = (each.hits(reading)[list(chosen)] for each in (one, other))
+        found = paired_shares(first, second, self._clips(chosen), self.replicates, seed=self.seed).difference
         return percent(name, found.value, found.n, found.ci95, group=group, baseline=baseline)
 
     def _clips(self, chosen: Sequence[int]) -> list[Any]:

@@ -99,22 +99,21 @@ def sft_step(network: Policy, items: Items) -> SftStep:
     return SftStep(network, items, WithRouting(bridge_of(network)))
 
 
-def fit_text(network: Policy, stage: Stage, how: StageConfig, lengths: list[int] | None = None) -> FitResult:
+def fit_text(network: Policy, stage: Stage, how: StageConfig) -> FitResult:
     """Train by answers; which weights are trained has been chosen before.
+
+    Batches are mixed: those of like length would be those of like answers, and of one task.
 
     Args:
         network: changed in place.
         stage: conversations and folder.
         how: the recipe.
-        lengths: tokens of each conversation, to batch those of like length.
     """
 
     def measure(model: nn.Module, step: int) -> dict[str, float]:
         return {"dev_loss": dev_loss(network, stage.dev), **routing_measures(network, stage.dev)}
 
-    return stage.fit(
-        network, sft_step(network, stage.items), measure, batch=how.batch, take_best=True, lengths=lengths, **how.loop()
-    )
+    return stage.fit(network, sft_step(network, stage.items), measure, batch=how.batch, take_best=True, **how.loop())
 
 
 @torch.no_grad()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from auricle.alm.items import Items, token_counts, with_encoder_frames
+from auricle.alm.items import Items, with_encoder_frames
 from auricle.alm.questions import OPEN, Question, as_items, as_text
 from auricle.alm.sft import Policy
 from auricle.alm.stages import LORA, Stage, merge_logs, train_only
@@ -95,10 +95,9 @@ def fit_arm(cfg: MoeAdapterConfig, network: Policy, ready: Ready, dev: Ready, fo
     """Train the adapter of an arm, then adapter and language model; every arm has the same batches."""
     items = conversations(ready.questions, ready.clips, cfg.train.letters, cfg.seed)
     held = conversations(dev.questions, dev.clips, 0.0, cfg.seed)
-    counts = token_counts(network, items)
     trained = {"adapt": ["projector"], "joint": ["projector", LORA if cfg.model.lora_rank else "decoder"]}
     for name, how in (("adapt", cfg.train.adapt), ("joint", cfg.train.joint)):
         if how is not None:
             train_only(network, trained[name])
             stage = Stage(items, held, folder / name, cfg.seed, meta={"system": "moe_adapter"})
-            fit_text(network, stage, how, counts)
+            fit_text(network, stage, how)

@@ -12,7 +12,7 @@ import numpy as np
 from torch import nn
 
 from auricle.alm.choices import Readings, read_choices
-from auricle.alm.items import Items, token_counts, with_encoder_frames
+from auricle.alm.items import Items, with_encoder_frames
 from auricle.alm.questions import OPEN, Question, as_items, as_text
 from auricle.alm.routed import Usage, bridge_of, domain_cosines, usage
 from auricle.alm.sft import Policy
@@ -106,7 +106,7 @@ def _trained(cell: Cell, cfg: MoeAdapterConfig, arm: Arm, how: str, folder: Path
     if how == "joint":
         train_only(network, ["projector", "decoder"])
         more = cfg.train.adapt.model_copy(update={"max_steps": JOINT_STEPS[cell.budget], "lr": 3e-4})
-        fit_text(network, replace(stage, folder=folder / "joint"), more, token_counts(network, items))
+        fit_text(network, replace(stage, folder=folder / "joint"), more)
     numbers = measured(network, test, how == "joint")
     if watched:
         numbers |= _gradients(folder, cfg)
