@@ -218,7 +218,7 @@ def laptop() -> MoeAdapterConfig:
         train=TrainConfig(
             encoder=StageConfig(max_steps=500, lr=2e-3, eval_every=300),
             text=StageConfig(max_steps=200, lr=3e-3, eval_every=100),
-            adapt=StageConfig(max_steps=300, lr=3e-3, eval_every=100),
+            adapt=StageConfig(max_steps=600, lr=3e-3, eval_every=200),
         ),
     )
 
