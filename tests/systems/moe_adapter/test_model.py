@@ -50,16 +50,7 @@ def test_frames_are_as_large_as_words_and_as_many_as_places(cfg, arm) -> None:
     lm = build(cfg, arm).eval().lm
     features = clips(cfg).features
     need_text_rms(lm, features)
-<<<<<<< HEAD
-    assert need_frame_counts(lm, features, torch.tensor([128, 90, 4, 17])) == [
-        33,
-        24,
-        2,
-        6,
-    ]  # one of the whole clip in front
-=======
     assert need_frame_counts(lm, features, torch.tensor([128, 90, 4, 17])) == [33, 24, 2, 6]  # one in front
->>>>>>> ear
 
 
 @pytest.mark.parametrize(
