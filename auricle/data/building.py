@@ -63,6 +63,8 @@ def build_all(make: Callable[[T], R], tasks: Sequence[T], workers: int, label: s
             ours = set(multiprocessing.active_children()) - before
         yield from show(made)
     except BrokenProcessPool:
+        for worker in ours:
+            worker.kill()  # one that is slow to end would be waited for below
         raise DataError(
             "a process that prepared data was ended from outside, perhaps for want of memory; the same command goes on "
             "from here, with data.workers=1 in the least memory"
